@@ -1,0 +1,1 @@
+//! The plugin protocol as protobuf types and services.

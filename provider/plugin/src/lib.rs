@@ -1,0 +1,1 @@
+//! Serves a provider over Terraform's plugin protocol 6.

@@ -1,0 +1,1 @@
+//! A XenAPI client: transport, sessions, failures with outcomes, tasks and events, typed records.

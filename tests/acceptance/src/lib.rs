@@ -1,0 +1,1 @@
+//! The built binaries under the real terraform.
