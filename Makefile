@@ -1,0 +1,48 @@
+# The verbs of this project. `make demo` and `make test` are the two a newcomer needs.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+CARGO ?= cargo
+RELEASE := target/release
+TERRAFORM ?= $(shell command -v terraform 2>/dev/null || command -v tofu 2>/dev/null)
+# nextest runs the tests of all crates side by side; plain cargo needs nothing installed.
+RUN_TESTS := $(if $(shell command -v cargo-nextest 2>/dev/null),$(CARGO) nextest run --locked --workspace --no-fail-fast,$(CARGO) test --locked --workspace --no-fail-fast)
+export CHECKPOINT_DISABLE := 1
+export CARGO_TERM_COLOR ?= auto
+
+.PHONY: help demo build test check format lint docs docs-check bench install clean
+
+help: ## what each verb does
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
+
+build: ## the provider and the simulator, as shipped
+	$(CARGO) build --release --locked -p dynvm -p sim
+
+demo: build ## three servers from nothing to nothing, on the embedded simulator
+	@TERRAFORM="$(TERRAFORM)" BIN="$(abspath $(RELEASE))" examples/demo.sh
+
+test: ## every test, the real terraform and the foreign XenAPI clients included
+	$(CARGO) build --locked -p dynvm -p sim
+	$(RUN_TESTS)
+
+check: format lint docs-check ## format, lints, docs drift: all that CI checks besides the tests
+
+format:
+	$(CARGO) fmt --all --check
+
+lint:
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+docs: ## writes the reference pages anew from the attribute tables and the examples
+	$(CARGO) run --locked -q -p dynvm --bin dynvm-docs -- write
+
+docs-check:
+	$(CARGO) run --locked -q -p dynvm --bin dynvm-docs -- check
+
+bench: build ## the figures of README and docs, against the simulator
+	$(CARGO) run --release --locked -q -p acceptance --bin bench
+
+install: build ## into the plugin folder that terraform and tofu search by themselves
+	$(RELEASE)/terraform-provider-dynvm install
+
+clean:
+	$(CARGO) clean
