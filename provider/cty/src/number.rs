@@ -72,10 +72,7 @@ impl Number {
     #[must_use]
     pub fn to_f64(&self) -> f64 {
         match &self.0 {
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "the nearest float is what is asked for"
-            )]
+            #[expect(clippy::cast_precision_loss, reason = "the nearest float is what is asked for")]
             Repr::Integer(integer) => *integer as f64,
             Repr::Decimal(decimal) => decimal.1.parse().unwrap_or(f64::NAN),
         }
@@ -114,9 +111,7 @@ impl FromStr for Number {
             return Ok(Number::from(integer));
         }
         let limit = usize::try_from(MAX_EXPONENT).unwrap_or(usize::MAX);
-        if text.len() > 2 * limit
-            || exponent(text).is_none_or(|exponent| exponent.abs() > MAX_EXPONENT)
-        {
+        if text.len() > 2 * limit || exponent(text).is_none_or(|exponent| exponent.abs() > MAX_EXPONENT) {
             return Err(NumberError::TooLarge);
         }
         let decimal = BigDecimal::from_str(text)

@@ -117,18 +117,9 @@ mod tests {
         let cases = [
             (Path::root(), ""),
             (Path::from("name"), "name"),
-            (
-                Path::from("timeouts").attribute("create"),
-                "timeouts.create",
-            ),
-            (
-                Path::from("pools").key("lab1").attribute("url"),
-                r#"pools["lab1"].url"#,
-            ),
-            (
-                Path::from("disks").index(2).attribute("size"),
-                "disks[2].size",
-            ),
+            (Path::from("timeouts").attribute("create"), "timeouts.create"),
+            (Path::from("pools").key("lab1").attribute("url"), r#"pools["lab1"].url"#),
+            (Path::from("disks").index(2).attribute("size"), "disks[2].size"),
         ];
         for (path, text) in cases {
             assert_eq!(path.to_string(), text);

@@ -67,12 +67,7 @@ impl Type {
     /// Makes an object type.
     #[must_use]
     pub fn object<K: Into<String>>(attributes: impl IntoIterator<Item = (K, Type)>) -> Type {
-        Type::Object(
-            attributes
-                .into_iter()
-                .map(|(name, ty)| (name.into(), ty))
-                .collect(),
-        )
+        Type::Object(attributes.into_iter().map(|(name, ty)| (name.into(), ty)).collect())
     }
 
     /// Writes the type as the protocol wants it: `"string"`, `["list","string"]`, `["object",{"a":"bool"}]`.
@@ -97,10 +92,7 @@ impl Type {
                     .collect();
                 json!(["object", fields])
             }
-            Type::Tuple(elements) => json!([
-                "tuple",
-                elements.iter().map(Type::to_json_value).collect::<Vec<_>>()
-            ]),
+            Type::Tuple(elements) => json!(["tuple", elements.iter().map(Type::to_json_value).collect::<Vec<_>>()]),
         }
     }
 
@@ -130,9 +122,9 @@ impl Type {
                         .map(|(name, ty)| Ok((crate::nfc::normalised(name.as_str()), inner(ty)?)));
                     Ok(Type::Object(fields.collect::<Result<_, TypeError>>()?))
                 }
-                [Json::String(kind), Json::Array(elements)] if kind == "tuple" => Ok(Type::Tuple(
-                    elements.iter().map(inner).collect::<Result<_, _>>()?,
-                )),
+                [Json::String(kind), Json::Array(elements)] if kind == "tuple" => {
+                    Ok(Type::Tuple(elements.iter().map(inner).collect::<Result<_, _>>()?))
+                }
                 _ => Err(refused()),
             },
             _ => Err(refused()),
@@ -162,10 +154,7 @@ impl fmt::Display for Type {
             Type::Set(element) => write!(f, "set({element})"),
             Type::Map(element) => write!(f, "map({element})"),
             Type::Object(attributes) => {
-                let fields: Vec<String> = attributes
-                    .iter()
-                    .map(|(name, ty)| format!("{name} = {ty}"))
-                    .collect();
+                let fields: Vec<String> = attributes.iter().map(|(name, ty)| format!("{name} = {ty}")).collect();
                 write!(f, "object({{ {} }})", fields.join(", "))
             }
             Type::Tuple(elements) => {
@@ -185,11 +174,7 @@ mod tests {
         let cases = [
             (Type::String, r#""string""#, "string"),
             (Type::Dynamic, r#""dynamic""#, "any"),
-            (
-                Type::list(Type::Number),
-                r#"["list","number"]"#,
-                "list(number)",
-            ),
+            (Type::list(Type::Number), r#"["list","number"]"#, "list(number)"),
             (
                 Type::set(Type::map(Type::Bool)),
                 r#"["set",["map","bool"]]"#,

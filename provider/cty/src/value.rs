@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::nfc::normalised;
 use crate::{Number, Path, Step, Type};
 
+mod canonical;
 mod convert;
 
 /// A value of Terraform. Lists, sets and tuples share one form, and so do maps and objects: their [`Type`] tells them
@@ -91,9 +92,7 @@ impl Value {
             Value::Map(attributes) => attributes.get(name).unwrap_or(&NULL),
             Value::Unknown(_) => &UNKNOWN,
             Value::Dynamic(typed) => typed.value.get(name),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::List(_) => {
-                &NULL
-            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::List(_) => &NULL,
         }
     }
 
@@ -105,12 +104,8 @@ impl Value {
 
     fn child(&self, step: &Step) -> Option<&Value> {
         match (self, step) {
-            (Value::Map(attributes), Step::Attribute(name) | Step::Key(name)) => {
-                attributes.get(name)
-            }
-            (Value::List(elements), Step::Index(index)) => {
-                elements.get(usize::try_from(*index).ok()?)
-            }
+            (Value::Map(attributes), Step::Attribute(name) | Step::Key(name)) => attributes.get(name),
+            (Value::List(elements), Step::Index(index)) => elements.get(usize::try_from(*index).ok()?),
             _ => None,
         }
     }
@@ -122,26 +117,18 @@ impl Value {
             *self = value.into();
             return true;
         };
-        let parent = parents
-            .iter()
-            .try_fold(self, |value, step| match (value, step) {
-                (Value::Map(attributes), Step::Attribute(name) | Step::Key(name)) => {
-                    attributes.get_mut(name)
-                }
-                (Value::List(elements), Step::Index(index)) => {
-                    elements.get_mut(usize::try_from(*index).ok()?)
-                }
-                _ => None,
-            });
+        let parent = parents.iter().try_fold(self, |value, step| match (value, step) {
+            (Value::Map(attributes), Step::Attribute(name) | Step::Key(name)) => attributes.get_mut(name),
+            (Value::List(elements), Step::Index(index)) => elements.get_mut(usize::try_from(*index).ok()?),
+            _ => None,
+        });
         match (parent, last) {
             (Some(Value::Map(attributes)), Step::Attribute(name) | Step::Key(name)) => {
                 attributes.insert(name.clone(), value.into());
                 true
             }
             (Some(Value::List(elements)), Step::Index(index)) => {
-                let element = usize::try_from(*index)
-                    .ok()
-                    .and_then(|index| elements.get_mut(index));
+                let element = usize::try_from(*index).ok().and_then(|index| elements.get_mut(index));
                 element.map(|element| *element = value.into()).is_some()
             }
             _ => false,
@@ -316,10 +303,7 @@ mod tests {
         assert!(value.set_at(&Path::from("new"), true));
         assert!(!value.set_at(&Path::from("no").attribute("way"), true));
         assert!(!value.set_at(&Path::from("pools").index(0), true));
-        assert_eq!(
-            value.clone().with("new", Value::Null).get("new"),
-            &Value::Null
-        );
+        assert_eq!(value.clone().with("new", Value::Null).get("new"), &Value::Null);
     }
 
     #[test]

@@ -78,20 +78,14 @@ fn read(json: &RawValue, ty: &Type, path: &Path) -> Result<Value, CodecError> {
         (Level::Null, _) => Ok(Value::Null),
         (Level::Object(fields), Type::Dynamic) => read_typed(&fields, path),
         (Level::Bool(bool), Type::Bool) => Ok(Value::Bool(bool)),
-        (Level::Text(text), Type::Bool) if text == "true" || text == "false" => {
-            Ok(Value::Bool(text == "true"))
-        }
+        (Level::Text(text), Type::Bool) if text == "true" || text == "false" => Ok(Value::Bool(text == "true")),
         (Level::Number(text), Type::Number) => number(text, path),
         (Level::Text(text), Type::Number) => number(&text, path),
         (Level::Text(text), Type::String) => Ok(Value::string(text)),
         (Level::Number(text), Type::String) => Ok(Value::string(text)),
         (Level::Bool(bool), Type::String) => Ok(Value::string(bool.to_string())),
-        (Level::Array(elements), Type::List(element)) => {
-            Ok(Value::List(read_elements(&elements, element, path)?))
-        }
-        (Level::Array(elements), Type::Set(element)) => {
-            Ok(Value::set(read_elements(&elements, element, path)?))
-        }
+        (Level::Array(elements), Type::List(element)) => Ok(Value::List(read_elements(&elements, element, path)?)),
+        (Level::Array(elements), Type::Set(element)) => Ok(Value::set(read_elements(&elements, element, path)?)),
         (Level::Array(elements), Type::Tuple(types)) => read_tuple(&elements, types, path),
         (Level::Object(fields), Type::Map(element)) => {
             let elements = fields.into_iter().map(|(key, json)| {

@@ -53,10 +53,7 @@ fn write(value: &Value, ty: &Type, path: &Path) -> Result<Raw, CodecError> {
         }
         (Value::Map(attributes), Type::Object(types)) => {
             if let Some(stranger) = attributes.keys().find(|name| !types.contains_key(*name)) {
-                return Err(CodecError::at(
-                    path,
-                    Problem::UnknownAttribute(stranger.clone()),
-                ));
+                return Err(CodecError::at(path, Problem::UnknownAttribute(stranger.clone())));
             }
             let fields = types.iter().map(|(name, ty)| {
                 let value = attributes.get(name).unwrap_or(&Value::Null);
@@ -68,10 +65,7 @@ fn write(value: &Value, ty: &Type, path: &Path) -> Result<Raw, CodecError> {
     }
 }
 
-fn join_elements<'a>(
-    elements: impl Iterator<Item = (&'a Value, &'a Type)>,
-    path: &Path,
-) -> Result<Raw, CodecError> {
+fn join_elements<'a>(elements: impl Iterator<Item = (&'a Value, &'a Type)>, path: &Path) -> Result<Raw, CodecError> {
     let elements = elements
         .enumerate()
         .map(|(index, (value, ty))| write(value, ty, &path.index(index)));
@@ -79,12 +73,10 @@ fn join_elements<'a>(
 }
 
 fn join<T: serde::Serialize + ?Sized>(json: &T, path: &Path) -> Result<Raw, CodecError> {
-    serde_json::value::to_raw_value(json)
-        .map_err(|error| CodecError::at(path, Problem::Malformed(error.to_string())))
+    serde_json::value::to_raw_value(json).map_err(|error| CodecError::at(path, Problem::Malformed(error.to_string())))
 }
 
 /// A number's own text is JSON except where Terraform allows more, as a leading `+` or point: those are refused here.
 fn raw(json: String, path: &Path) -> Result<Raw, CodecError> {
-    RawValue::from_string(json)
-        .map_err(|error| CodecError::at(path, Problem::Malformed(error.to_string())))
+    RawValue::from_string(json).map_err(|error| CodecError::at(path, Problem::Malformed(error.to_string())))
 }

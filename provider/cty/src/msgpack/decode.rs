@@ -68,12 +68,8 @@ impl<'a> Reader<'a> {
             (Item::Uint(integer), Type::Number) => Ok(Value::from(integer)),
             (Item::Float(float), Type::Number) => number(Number::from_f64(float), path),
             (Item::Text(text), Type::Number) => number(utf8(text, path)?.parse(), path),
-            (Item::Array(count), Type::List(element)) => {
-                Ok(Value::List(self.elements(count, element, path)?))
-            }
-            (Item::Array(count), Type::Set(element)) => {
-                Ok(Value::set(self.elements(count, element, path)?))
-            }
+            (Item::Array(count), Type::List(element)) => Ok(Value::List(self.elements(count, element, path)?)),
+            (Item::Array(count), Type::Set(element)) => Ok(Value::set(self.elements(count, element, path)?)),
             (Item::Array(count), Type::Tuple(types)) => self.tuple(count, types, path),
             (Item::Map(count), Type::Map(element)) => self.map(count, element, path),
             (Item::Map(count), Type::Object(types)) => self.object(count, types, path),
@@ -81,12 +77,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn elements(
-        &mut self,
-        count: usize,
-        element: &Type,
-        path: &Path,
-    ) -> Result<Vec<Value>, CodecError> {
+    fn elements(&mut self, count: usize, element: &Type, path: &Path) -> Result<Vec<Value>, CodecError> {
         (0..count)
             .map(|index| self.value(element, &path.index(index)))
             .collect()
@@ -119,12 +110,7 @@ impl<'a> Reader<'a> {
         Ok(Value::Map(elements))
     }
 
-    fn object(
-        &mut self,
-        count: usize,
-        types: &BTreeMap<String, Type>,
-        path: &Path,
-    ) -> Result<Value, CodecError> {
+    fn object(&mut self, count: usize, types: &BTreeMap<String, Type>, path: &Path) -> Result<Value, CodecError> {
         let mut attributes = BTreeMap::new();
         for _ in 0..count {
             let name = self.key(path)?;
@@ -268,21 +254,17 @@ impl<'a> Reader<'a> {
 }
 
 fn utf8<'a>(text: &'a [u8], path: &Path) -> Result<&'a str, CodecError> {
-    std::str::from_utf8(text)
-        .map_err(|error| CodecError::at(path, Problem::Malformed(error.to_string())))
+    std::str::from_utf8(text).map_err(|error| CodecError::at(path, Problem::Malformed(error.to_string())))
 }
 
 fn number(number: Result<Number, crate::NumberError>, path: &Path) -> Result<Value, CodecError> {
-    number
-        .map(Value::Number)
-        .map_err(|error| CodecError::at(path, error))
+    number.map(Value::Number).map_err(|error| CodecError::at(path, error))
 }
 
 /// Reads the promises of an unknown value. Of extension 12 only "not null" is kept; any other extension promises nothing.
 fn refinement(code: i8, payload: &[u8]) -> Refinement {
     let mut reader = Reader { rest: payload };
-    let not_null = code == 12
-        && matches!(reader.read(), Some(Item::Map(count)) if reader.promises_not_null(count));
+    let not_null = code == 12 && matches!(reader.read(), Some(Item::Map(count)) if reader.promises_not_null(count));
     Refinement { not_null }
 }
 

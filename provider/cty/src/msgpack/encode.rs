@@ -128,10 +128,7 @@ fn put_object(
     path: &Path,
 ) -> Result<(), CodecError> {
     if let Some(stranger) = attributes.keys().find(|name| !types.contains_key(*name)) {
-        return Err(CodecError::at(
-            path,
-            Problem::UnknownAttribute(stranger.clone()),
-        ));
+        return Err(CodecError::at(path, Problem::UnknownAttribute(stranger.clone())));
     }
     written(write::write_map_len(out, length(types.len(), path)?));
     for (name, ty) in types {
@@ -157,6 +154,5 @@ fn put_typed(out: &mut Vec<u8>, typed: &Typed, path: &Path) -> Result<(), CodecE
 }
 
 fn length(count: usize, path: &Path) -> Result<u32, CodecError> {
-    u32::try_from(count)
-        .map_err(|_| CodecError::at(path, Problem::Malformed("too many elements".to_owned())))
+    u32::try_from(count).map_err(|_| CodecError::at(path, Problem::Malformed("too many elements".to_owned())))
 }
