@@ -7,6 +7,7 @@ use crate::{Number, Path, Step, Type};
 
 mod canonical;
 mod convert;
+mod display;
 
 /// A value of Terraform. Lists, sets and tuples share one form, and so do maps and objects: their [`Type`] tells them
 /// apart.

@@ -18,6 +18,7 @@ pub mod diagnostics;
 pub mod duration;
 pub mod equality;
 pub mod function;
+pub mod oracle;
 pub mod plan;
 pub mod private;
 pub mod refresh;

@@ -29,3 +29,6 @@ use crate::schema::Schema;
 pub fn plan(schema: &Schema, config: Value, prior: Value) -> Plan {
     Draft::new(schema, config, prior).finish()
 }
+
+#[cfg(test)]
+mod tests;
