@@ -1,1 +1,30 @@
-//! The built binaries under the real terraform.
+//! The built provider under the real terraform, against pools that the simulator plays.
+//!
+//! A [`Lab`] is a running simulator with a [`sim::Control`]; a [`Workspace`] is a folder with a module and a terraform that sees nothing of the
+//! machine but the provider that was built; [`whole_life`] is the shape that every case has: apply, an empty plan, an empty refresh, destroy, and
+//! a world as it was before. Everything here fails by panicking with the whole output of what went wrong.
+#![expect(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a harness of tests: a panic with the whole story is how it fails"
+)]
+
+mod difference;
+mod lab;
+mod life;
+mod module;
+mod outcome;
+mod process;
+mod state;
+mod tool;
+mod workspace;
+
+pub use difference::difference;
+pub use lab::{Lab, Vm, standard_world};
+pub use life::{assert_unchanged, whole_life};
+pub use module::{PoolBlock, ProviderBlock, quoted};
+pub use outcome::{Diagnostic, Outcome};
+pub use process::Running;
+pub use state::{Plan, State};
+pub use tool::{Tool, provider_binary, under_each_tool};
+pub use workspace::Workspace;

@@ -1,0 +1,100 @@
+//! A child process in a process group of its own, with a bound on its life.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::outcome::Outcome;
+
+/// A process that was started. Its output goes to files: a grandchild that keeps a pipe open cannot hold the test.
+#[derive(Debug)]
+pub struct Running {
+    what: String,
+    group: u32,
+    ended: Receiver<io::Result<ExitStatus>>,
+    stdout: PathBuf,
+    stderr: PathBuf,
+    started: Instant,
+}
+
+impl Running {
+    pub(crate) fn start(what: String, mut command: Command, stdout: PathBuf, stderr: PathBuf) -> Self {
+        use std::os::unix::process::CommandExt as _;
+        let file = |path: &PathBuf| File::create(path).expect("a file for output");
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(file(&stdout))
+            .stderr(file(&stderr))
+            .process_group(0)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{what} does not start: {error}"));
+        let group = child.id();
+        let (sender, ended) = mpsc::channel();
+        thread::spawn(move || sender.send(child.wait()));
+        Self {
+            what,
+            group,
+            ended,
+            stdout,
+            stderr,
+            started: Instant::now(),
+        }
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.group
+    }
+
+    /// What it has printed so far.
+    #[must_use]
+    pub fn printed(&self) -> String {
+        fs::read_to_string(&self.stdout).unwrap_or_default()
+    }
+
+    /// Ctrl-C, as a terminal sends it: SIGINT to the whole group.
+    pub fn interrupt(&self) {
+        self.signal("INT");
+    }
+
+    /// Sends a signal to the whole group.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args(["-s", name, "--", &format!("-{}", self.group)])
+            .status()
+            .expect("the program kill");
+        assert!(sent.success(), "no SIG{name} for the group of {}", self.what);
+    }
+
+    /// Waits for the end, and ends it by force when it takes longer than `limit`.
+    #[must_use]
+    pub fn wait(self, limit: Duration) -> Outcome {
+        let status = match self.ended.recv_timeout(limit) {
+            Ok(status) => status.expect("the exit status of a child"),
+            Err(RecvTimeoutError::Timeout) => {
+                self.signal("KILL");
+                let killed = self.ended.recv().expect("the waiting thread");
+                let outcome = self.outcome(killed.ok().and_then(|status| status.code()));
+                panic!("still running after {limit:?}, killed:\n{outcome}");
+            }
+            Err(RecvTimeoutError::Disconnected) => panic!("nobody waits for {}", self.what),
+        };
+        self.outcome(status.code())
+    }
+
+    fn outcome(&self, code: Option<i32>) -> Outcome {
+        let text = |path: &PathBuf| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        Outcome {
+            what: self.what.clone(),
+            code,
+            stdout: text(&self.stdout).unwrap_or_default(),
+            stderr: text(&self.stderr).unwrap_or_default(),
+            took: self.started.elapsed(),
+        }
+    }
+}

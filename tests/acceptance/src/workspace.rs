@@ -1,0 +1,267 @@
+//! A folder with a module, and a terraform that sees nothing of this machine but the provider that was built.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use tempfile::TempDir;
+
+use crate::outcome::Outcome;
+use crate::process::Running;
+use crate::state::{Plan, State};
+use crate::tool::{Tool, provider_binary};
+
+/// Longer than any command of a healthy run.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// What every module begins with.
+const REQUIRED: &str = "terraform {\n  required_providers {\n    dynvm = { source = \"dynvm/dynvm\" }\n  }\n}\n";
+
+/// A module in a folder of its own, with its own home, temporary folder and CLI configuration.
+#[derive(Debug)]
+pub struct Workspace {
+    folder: TempDir,
+    tool: Tool,
+    environment: BTreeMap<String, String>,
+    runs: Cell<u32>,
+}
+
+impl Workspace {
+    /// An empty module that uses the built provider without `init`.
+    #[must_use]
+    pub fn new(tool: &Tool) -> Self {
+        let workspace = Self::bare(tool);
+        let bin = workspace.path("bin");
+        fs::create_dir(&bin).expect("a folder");
+        // The folder holds the one link and nothing else: terraform takes whatever lies there for a provider.
+        symlink(provider_binary(), bin.join("terraform-provider-dynvm")).expect("a link");
+        workspace.configure(&format!(
+            "provider_installation {{\n  dev_overrides {{ \"dynvm/dynvm\" = {:?} }}\n  direct {{}}\n}}\n",
+            bin.display().to_string()
+        ));
+        workspace
+    }
+
+    /// An empty module that finds the provider where `terraform-provider-dynvm install` put it, and so needs `init`.
+    #[must_use]
+    pub fn installed(tool: &Tool) -> Self {
+        let workspace = Self::bare(tool);
+        let mirror = workspace.path("plugins");
+        let mut install = Command::new(provider_binary());
+        install.arg("install").arg("--plugins").arg(&mirror);
+        let what = "terraform-provider-dynvm install".to_owned();
+        let outcome = workspace.start(what, install).wait(LIMIT).expect_success();
+        assert_eq!(outcome.stdout, "", "stdout belongs to the handshake");
+        workspace.configure(&format!(
+            "provider_installation {{\n  filesystem_mirror {{ path = {:?} }}\n}}\n",
+            mirror.display().to_string()
+        ));
+        workspace
+    }
+
+    fn bare(tool: &Tool) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("dynvm")
+            .tempdir()
+            .expect("a temporary folder");
+        let workspace = Self {
+            folder,
+            tool: tool.clone(),
+            environment: BTreeMap::new(),
+            runs: Cell::new(0),
+        };
+        for name in ["home", "tmp", "module", "logs"] {
+            fs::create_dir(workspace.path(name)).expect("a folder");
+        }
+        workspace
+    }
+
+    fn configure(&self, text: &str) {
+        fs::write(self.path("cli.tfrc"), text).expect("the CLI configuration");
+    }
+
+    /// A path beside the module.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A path in the module.
+    #[must_use]
+    pub fn in_module(&self, name: &str) -> PathBuf {
+        self.path("module").join(name)
+    }
+
+    /// Writes a file of the module.
+    pub fn write(&self, name: &str, text: &str) {
+        let file = self.in_module(name);
+        let parent = file.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(parent).expect("a folder of the module");
+        fs::write(&file, text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    }
+
+    /// Writes `main.tf`: which provider it needs, and these parts.
+    pub fn main(&self, parts: &[&str]) {
+        self.write("main.tf", &format!("{REQUIRED}\n{}\n", parts.join("\n")));
+    }
+
+    /// Sets a variable in the environment of every later command.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Removes a variable again.
+    pub fn unset(&mut self, name: &str) {
+        self.environment.remove(name);
+    }
+
+    /// Starts a command in the module.
+    #[must_use]
+    pub fn spawn(&self, arguments: &[&str]) -> Running {
+        let mut command = Command::new(&self.tool.path);
+        command.args(arguments);
+        self.start(format!("{} {}", self.tool.name, arguments.join(" ")), command)
+    }
+
+    fn start(&self, what: String, mut command: Command) -> Running {
+        let number = self.runs.get() + 1;
+        self.runs.set(number);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command
+            .current_dir(self.path("module"))
+            .env_clear()
+            .env("PATH", path)
+            .env("HOME", self.path("home"))
+            .env("TMPDIR", self.path("tmp"))
+            .env("USER", "tester")
+            .env("TF_CLI_CONFIG_FILE", self.path("cli.tfrc"))
+            .env("CHECKPOINT_DISABLE", "1")
+            .env("TF_IN_AUTOMATION", "1")
+            .envs(&self.environment);
+        let log = |stream: &str| self.path("logs").join(format!("{number:03}.{stream}"));
+        Running::start(what, command, log("out"), log("err"))
+    }
+
+    /// Runs a command in the module to its end, whatever that is.
+    #[must_use]
+    pub fn run(&self, arguments: &[&str]) -> Outcome {
+        self.spawn(arguments).wait(LIMIT)
+    }
+
+    /// Applies the module.
+    #[track_caller]
+    pub fn apply(&self) -> Outcome {
+        self.apply_with(&[])
+    }
+
+    /// Applies the module with further arguments.
+    #[track_caller]
+    pub fn apply_with(&self, further: &[&str]) -> Outcome {
+        let mut arguments = vec!["apply", "-auto-approve", "-input=false", "-no-color"];
+        arguments.extend(further);
+        self.run(&arguments).expect_success()
+    }
+
+    /// Tries to apply the module, with messages as JSON.
+    #[must_use]
+    pub fn try_apply(&self) -> Outcome {
+        self.run(&["apply", "-auto-approve", "-input=false", "-json"])
+    }
+
+    /// Tries to plan, with messages as JSON.
+    #[must_use]
+    pub fn try_plan(&self) -> Outcome {
+        self.run(&["plan", "-input=false", "-json"])
+    }
+
+    /// Tries to destroy, with messages as JSON.
+    #[must_use]
+    pub fn try_destroy(&self) -> Outcome {
+        self.run(&["destroy", "-auto-approve", "-input=false", "-json"])
+    }
+
+    /// Demands that a plan finds nothing to do.
+    #[track_caller]
+    pub fn expect_empty_plan(&self) {
+        let outcome = self.run(&["plan", "-detailed-exitcode", "-input=false", "-no-color"]);
+        assert_eq!(outcome.code, Some(0), "a plan with nothing to do\n{outcome}");
+    }
+
+    /// Demands that a refresh finds nothing that changed.
+    #[track_caller]
+    pub fn expect_empty_refresh(&self) {
+        let arguments = [
+            "plan",
+            "-refresh-only",
+            "-detailed-exitcode",
+            "-input=false",
+            "-no-color",
+        ];
+        let outcome = self.run(&arguments);
+        assert_eq!(outcome.code, Some(0), "a refresh that finds no change\n{outcome}");
+    }
+
+    /// Saves a plan as `tfplan` and reads it; it may be empty.
+    #[track_caller]
+    pub fn plan(&self) -> Plan {
+        self.run(&["plan", "-out=tfplan", "-input=false", "-no-color"])
+            .expect_success();
+        Plan::read(self.show(&["tfplan"]))
+    }
+
+    /// Takes over what changed in the pools.
+    #[track_caller]
+    pub fn refresh(&self) -> Outcome {
+        self.apply_with(&["-refresh-only"])
+    }
+
+    /// Destroys everything.
+    #[track_caller]
+    pub fn destroy(&self) -> Outcome {
+        self.run(&["destroy", "-auto-approve", "-input=false", "-no-color"])
+            .expect_success()
+    }
+
+    /// The state.
+    #[track_caller]
+    pub fn state(&self) -> State {
+        State::read(self.show(&[]))
+    }
+
+    #[track_caller]
+    fn show(&self, further: &[&str]) -> Json {
+        let mut arguments = vec!["show", "-json"];
+        arguments.extend(further);
+        let outcome = self.run(&arguments).expect_success();
+        serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error} in\n{outcome}"))
+    }
+
+    /// Runs `init`, which an installed provider and modules need.
+    #[track_caller]
+    pub fn init(&self) -> Outcome {
+        self.run(&["init", "-input=false", "-no-color"]).expect_success()
+    }
+
+    /// All that commands have printed so far and every file of the module, state included; file name -> text.
+    #[must_use]
+    pub fn everything_written(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        let mut open = vec![self.path("logs"), self.path("module"), self.path("tmp")];
+        while let Some(folder) = open.pop() {
+            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    open.push(path);
+                } else if let Ok(bytes) = fs::read(&path) {
+                    found.insert(path.display().to_string(), bytes);
+                }
+            }
+        }
+        found
+    }
+}
