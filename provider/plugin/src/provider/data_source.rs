@@ -38,12 +38,18 @@ impl DataAnswer {
     /// A read that succeeded.
     #[must_use]
     pub fn found(state: Value) -> DataAnswer {
-        DataAnswer { state: Some(state), diagnostics: Diagnostics::new() }
+        DataAnswer {
+            state: Some(state),
+            diagnostics: Diagnostics::new(),
+        }
     }
 
     /// A read that failed.
     #[must_use]
     pub fn failed(diagnostics: impl Into<Diagnostics>) -> DataAnswer {
-        DataAnswer { state: None, diagnostics: diagnostics.into() }
+        DataAnswer {
+            state: None,
+            diagnostics: diagnostics.into(),
+        }
     }
 }

@@ -30,12 +30,18 @@ impl FunctionError {
     /// An error that concerns one argument.
     #[must_use]
     pub fn argument(index: usize, text: impl Into<String>) -> FunctionError {
-        FunctionError { text: text.into(), argument: Some(index) }
+        FunctionError {
+            text: text.into(),
+            argument: Some(index),
+        }
     }
 
     /// An error that concerns the call as a whole.
     #[must_use]
     pub fn call(text: impl Into<String>) -> FunctionError {
-        FunctionError { text: text.into(), argument: None }
+        FunctionError {
+            text: text.into(),
+            argument: None,
+        }
     }
 }

@@ -33,7 +33,7 @@ pub trait Resource: Send + Sync + 'static {
     }
 
     /// Refines a plan after the table had its say; also called when the plan is to delete. `private` goes on to create, update or delete.
-    async fn plan(&self, draft: &mut Draft, private: &mut Private, cx: &Context) -> Diagnostics {
+    async fn plan(&self, draft: &mut Draft<'_>, private: &mut Private, cx: &Context) -> Diagnostics {
         let (_, _, _) = (draft, private, cx);
         Diagnostics::new()
     }
@@ -57,7 +57,10 @@ pub trait Resource: Send + Sync + 'static {
     /// If the identifier is malformed or the type cannot be imported.
     async fn import(&self, id: &str, cx: &Context) -> Result<Imported, Diagnostics> {
         let (_, _) = (id, cx);
-        let detail = format!("Existing objects cannot be brought under the management of {}.", self.type_name());
+        let detail = format!(
+            "Existing objects cannot be brought under the management of {}.",
+            self.type_name()
+        );
         Err(Diagnostic::error("Resource import not implemented", detail).into())
     }
 
@@ -125,19 +128,31 @@ impl Applied {
     /// A change that succeeded.
     #[must_use]
     pub fn done(state: Value, private: Private) -> Applied {
-        Applied { state: Some(state), private, diagnostics: Diagnostics::new() }
+        Applied {
+            state: Some(state),
+            private,
+            diagnostics: Diagnostics::new(),
+        }
     }
 
     /// A deletion that succeeded.
     #[must_use]
     pub fn deleted() -> Applied {
-        Applied { state: None, private: Private::new(), diagnostics: Diagnostics::new() }
+        Applied {
+            state: None,
+            private: Private::new(),
+            diagnostics: Diagnostics::new(),
+        }
     }
 
     /// A change that failed, leaving what was there before: nothing, for a create.
     #[must_use]
     pub fn failed(private: Private, diagnostics: impl Into<Diagnostics>) -> Applied {
-        Applied { state: None, private, diagnostics: diagnostics.into() }
+        Applied {
+            state: None,
+            private,
+            diagnostics: diagnostics.into(),
+        }
     }
 }
 

@@ -1,0 +1,157 @@
+//! [`Calls`]: every call is a task of its own, so that it outlives the request that asked for it, and a panic in it is an answer.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use engine::diagnostics::Diagnostic;
+use proto::tfplugin6::ClientCapabilities;
+use tokio::task::JoinError;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{Request, Response, Status};
+use tracing::Instrument;
+
+use crate::{
+    provider::{Context, Partial, Provider, Saved},
+    served::Served,
+};
+
+/// A message that asks for something. Trouble is told in the answer: an error of the transport would show the user nothing but its code.
+pub(crate) trait Call: Send + Sync + 'static {
+    /// What is answered.
+    type Answer: Send + 'static;
+
+    /// The call's name in the protocol.
+    const NAME: &'static str;
+
+    /// The type or function it concerns, for the log.
+    fn subject(&self) -> &str {
+        ""
+    }
+
+    /// What the host understands.
+    fn client(&self) -> Option<&ClientCapabilities> {
+        None
+    }
+
+    /// Answers.
+    fn answer(&self, served: &Served, cx: &Context) -> impl Future<Output = Self::Answer> + Send;
+
+    /// Answers in place of a call that panicked or was cut: with what was saved on the way, or else what was there before.
+    fn lost(&self, served: &Served, saved: Option<Saved>, why: Diagnostic) -> Self::Answer;
+}
+
+/// The calls in flight.
+#[derive(Clone)]
+pub(crate) struct Calls {
+    served: Arc<Served>,
+    tasks: TaskTracker,
+    /// Cancelled by a stop, and then replaced: a host goes on after it.
+    stop: Arc<Mutex<CancellationToken>>,
+    /// Cancelled when there is no more time.
+    cut: CancellationToken,
+}
+
+impl Calls {
+    pub(crate) fn new(provider: Arc<dyn Provider>) -> Calls {
+        let tasks = TaskTracker::new();
+        // Closed only means that it may be waited for.
+        tasks.close();
+        Calls {
+            served: Arc::new(Served::new(provider)),
+            tasks,
+            stop: Arc::default(),
+            cut: CancellationToken::new(),
+        }
+    }
+
+    /// Asks all calls in flight to end at their next safe point; later ones are not concerned.
+    pub(crate) fn stop(&self) {
+        let mut stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *stop).cancel();
+    }
+
+    /// Answers for all calls that are still in flight.
+    pub(crate) fn cut(&self) {
+        self.cut.cancel();
+    }
+
+    /// Waits until no call is in flight.
+    pub(crate) async fn idle(&self) {
+        self.tasks.wait().await;
+    }
+
+    /// Answers a request.
+    ///
+    /// # Errors
+    ///
+    /// Never; the type is the transport's.
+    pub(crate) async fn handle<C: Call>(&self, request: Request<C>) -> Result<Response<C::Answer>, Status> {
+        let call = Arc::new(request.into_inner());
+        let cx = self.context(call.client());
+        let span = tracing::error_span!(
+            "call",
+            tf_rpc = C::NAME,
+            tf_req_id = %uuid::Uuid::new_v4(),
+            tf_resource_type = tracing::field::Empty,
+        );
+        if !call.subject().is_empty() {
+            span.record("tf_resource_type", call.subject());
+        }
+        let answer = self.run(&call, &cx).instrument(span).await;
+        Ok(Response::new(answer))
+    }
+
+    fn context(&self, client: Option<&ClientCapabilities>) -> Context {
+        Context {
+            cancel: self.stop.lock().unwrap_or_else(PoisonError::into_inner).child_token(),
+            partial: Partial::default(),
+            deferral_allowed: client.is_some_and(|client| client.deferral_allowed),
+            write_only_allowed: client.is_some_and(|client| client.write_only_attributes_allowed),
+        }
+    }
+
+    async fn run<C: Call>(&self, call: &Arc<C>, cx: &Context) -> C::Answer {
+        let started = Instant::now();
+        tracing::trace!("received a call");
+        let task = {
+            let (call, served, cx) = (Arc::clone(call), Arc::clone(&self.served), cx.clone());
+            async move { call.answer(&served, &cx).await }
+        };
+        let task = self.tasks.spawn(task.in_current_span());
+        let answer = tokio::select! {
+            biased;
+            answer = task => answer.unwrap_or_else(|error| call.lost(&self.served, cx.partial.saved(), panicked(C::NAME, error))),
+            () = self.cut.cancelled() => call.lost(&self.served, cx.partial.saved(), cut_off(C::NAME)),
+        };
+        tracing::trace!(tf_req_duration_ms = started.elapsed().as_millis(), "answered");
+        answer
+    }
+}
+
+fn panicked(name: &str, error: JoinError) -> Diagnostic {
+    let payload = error.try_into_panic().ok();
+    let text = payload.as_ref().and_then(|payload| {
+        let owned = payload.downcast_ref::<String>().map(String::as_str);
+        owned.or_else(|| payload.downcast_ref::<&str>().copied())
+    });
+    Diagnostic::error(
+        "The provider crashed",
+        format!(
+            "A bug in the provider ended {name}: {}. What was known to exist at that moment is kept in the state. \
+             Please report this with the text that follows at the end of this run.",
+            text.unwrap_or("no reason was given")
+        ),
+    )
+}
+
+fn cut_off(name: &str) -> Diagnostic {
+    Diagnostic::error(
+        "The provider was told to end",
+        format!(
+            "{name} did not end in time after the provider process received a signal. What was known to exist then is kept in the state."
+        ),
+    )
+}
