@@ -1,0 +1,218 @@
+//! Subscriptions: what somebody wants to hear, and the box where it waits.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::{Change, EventClass};
+use crate::error::Error;
+use crate::record::Class;
+use crate::reference::Ref;
+
+/// What a subscriber wants to hear of: whole classes, or single objects of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interest {
+    classes: BTreeMap<EventClass, Option<BTreeSet<String>>>,
+}
+
+impl Interest {
+    /// All objects of these classes.
+    pub fn classes(classes: &[EventClass]) -> Self {
+        Self {
+            classes: classes.iter().map(|class| (*class, None)).collect(),
+        }
+    }
+
+    /// One object.
+    pub fn object<C: Class>(object: &Ref<C>) -> Self {
+        Self::default().and_object(object)
+    }
+
+    /// All objects of one more class.
+    #[must_use]
+    pub fn and_class(mut self, class: EventClass) -> Self {
+        self.classes.insert(class, None);
+        self
+    }
+
+    /// One more object.
+    #[must_use]
+    pub fn and_object<C: Class>(mut self, object: &Ref<C>) -> Self {
+        self.add(C::EVENT, object.as_str());
+        self
+    }
+
+    fn add(&mut self, class: EventClass, object: &str) {
+        if let Some(objects) = self.classes.entry(class).or_insert_with(|| Some(BTreeSet::new())) {
+            objects.insert(object.to_owned());
+        }
+    }
+
+    fn covers(&self, change: &Change) -> bool {
+        match self.classes.get(&change.class) {
+            Some(Some(objects)) => objects.contains(&change.object),
+            Some(None) => true,
+            None => false,
+        }
+    }
+}
+
+/// Why changes may have been missed.
+#[derive(Clone, Debug)]
+pub enum Loss {
+    /// Listening has only just begun: what was read before may be older than the first change that will come.
+    Fresh,
+    /// The subscriber was too slow.
+    Overflow,
+    /// The session or the coordinator changed; listening goes on from here.
+    Interrupted,
+    /// The pool cannot be listened to at present; attempts go on, and [`Loss::Fresh`] or [`Loss::Interrupted`] follows.
+    Unreachable(Error),
+    /// The pool was logged out: nothing will come any more.
+    Closed,
+}
+
+/// What a subscriber hears.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// An object changed.
+    Change(Arc<Change>),
+    /// Changes may have been missed: read again what matters.
+    Lost(Loss),
+}
+
+/// More than this many waiting changes, and the subscriber has to read again.
+const CAPACITY: usize = 1024;
+
+pub(super) struct Mailbox {
+    inner: Mutex<Inner>,
+    arrived: Notify,
+}
+
+struct Inner {
+    interest: Interest,
+    changes: VecDeque<Arc<Change>>,
+    loss: Option<Loss>,
+    is_closed: bool,
+}
+
+impl Mailbox {
+    pub(super) fn new(interest: Interest) -> Arc<Self> {
+        Arc::new(Self {
+            inner: Mutex::new(Inner {
+                interest,
+                changes: VecDeque::new(),
+                loss: None,
+                is_closed: false,
+            }),
+            arrived: Notify::new(),
+        })
+    }
+
+    /// Puts a change in, if wanted; never waits.
+    pub(super) fn put(&self, change: &Arc<Change>) {
+        let mut inner = self.inner();
+        if !inner.interest.covers(change) {
+            return;
+        }
+        if inner.changes.len() >= CAPACITY {
+            inner.changes.clear();
+            inner.loss = Some(Loss::Overflow);
+        } else {
+            inner.changes.push_back(Arc::clone(change));
+        }
+        drop(inner);
+        self.arrived.notify_one();
+    }
+
+    /// Says that changes may have been missed; what was waiting is older and of no use any more.
+    pub(super) fn lose(&self, loss: Loss) {
+        let mut inner = self.inner();
+        inner.changes.clear();
+        inner.is_closed |= matches!(loss, Loss::Closed);
+        inner.loss = Some(loss);
+        drop(inner);
+        self.arrived.notify_one();
+    }
+
+    pub(super) fn classes(&self) -> BTreeSet<EventClass> {
+        self.inner().interest.classes.keys().copied().collect()
+    }
+
+    fn take(&self) -> Option<Notice> {
+        let mut inner = self.inner();
+        if let Some(loss) = inner.loss.take() {
+            return Some(Notice::Lost(loss));
+        }
+        match inner.changes.pop_front() {
+            Some(change) => Some(Notice::Change(change)),
+            None if inner.is_closed => Some(Notice::Lost(Loss::Closed)),
+            None => None,
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One subscriber's place; ends when dropped.
+pub struct Subscription {
+    mailbox: Arc<Mailbox>,
+    wake: Arc<Notify>,
+    /// Keeps the place; gone before the watcher is woken, so that it sees that nobody is there.
+    place: Option<Arc<()>>,
+}
+
+impl Subscription {
+    pub(super) fn new(mailbox: Arc<Mailbox>, wake: Arc<Notify>, place: Arc<()>) -> Self {
+        Self {
+            mailbox,
+            wake,
+            place: Some(place),
+        }
+    }
+
+    /// Waits for the next notice. Nothing is lost when the future is dropped. After [`Loss::Closed`] the same comes at once, again
+    /// and again.
+    pub async fn next(&mut self) -> Notice {
+        loop {
+            if let Some(notice) = self.mailbox.take() {
+                return notice;
+            }
+            self.mailbox.arrived.notified().await;
+        }
+    }
+
+    /// Gives the next notice if one is waiting.
+    pub fn try_next(&mut self) -> Option<Notice> {
+        self.mailbox.take()
+    }
+
+    /// Wants to hear of one more object from now on. Read that object afterwards: what changed before this call is not told.
+    pub fn watch_object<C: Class>(&self, object: &Ref<C>) {
+        self.mailbox.inner().interest.add(C::EVENT, object.as_str());
+        self.wake.notify_one();
+    }
+
+    /// Wants to hear of all objects of one more class from now on.
+    pub fn watch_class(&self, class: EventClass) {
+        self.mailbox.inner().interest.classes.insert(class, None);
+        self.wake.notify_one();
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.place = None;
+        self.wake.notify_one();
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Subscription({:?})", self.mailbox.inner().interest)
+    }
+}

@@ -1,0 +1,296 @@
+//! The one long poll of a pool and process.
+//!
+//! ```text
+//!   idle --first subscription--> listening --last subscription gone--> idle (the token stays good for a while)
+//!                                 |     ^
+//!              error, new session v     | new token; every subscriber is told what it may have missed
+//!                                interrupted
+//! ```
+//! Each call of `event.from` costs the coordinator a scan of the subscribed classes at every wake-up, so there is one call for
+//! everybody. When somebody wants a further class, the call is dropped and made again with the same token: tokens are bound neither
+//! to classes nor, in xapi, to a session; but after a restart or failover the generation may have gone back, and the session ends
+//! with either, so a token is used within its session only.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::mailbox::{Interest, Loss, Mailbox, Subscription};
+use super::poll::{read_all, read_on};
+use super::{Delta, EventClass, Token};
+use crate::error::{Error, ErrorKind, Outcome};
+use crate::failure::Failure;
+use crate::retry::Caller;
+
+/// How long one call waits; a proxy may cut longer ones.
+const WAIT: Duration = Duration::from_secs(60);
+/// The pool remembers the last 256 deletions of a class; after this long too many may have come.
+const TOKEN_LIFE: Duration = Duration::from_secs(120);
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
+const MIN_BACKOFF: Duration = Duration::from_millis(250);
+
+/// Listens to the pool while somebody is interested.
+pub struct Watcher {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    pool: String,
+    caller: Arc<Caller>,
+    state: Mutex<State>,
+    /// Tells the loop that the interest changed.
+    wake: Arc<Notify>,
+}
+
+/// A subscriber is there as long as its place is held.
+struct Subscriber {
+    mailbox: Arc<Mailbox>,
+    place: Weak<()>,
+}
+
+#[derive(Default)]
+struct State {
+    subscribers: Vec<Subscriber>,
+    token: Option<(Token, Instant)>,
+    is_running: bool,
+}
+
+impl Watcher {
+    pub(crate) fn new(pool: &str, caller: Arc<Caller>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                pool: pool.to_owned(),
+                caller,
+                state: Mutex::new(State::default()),
+                wake: Arc::new(Notify::new()),
+            }),
+        }
+    }
+
+    /// Begins to listen. Subscribe first, read then, wait last: so nothing falls between. If listening was not possible from this very
+    /// moment on, [`Loss::Fresh`] or [`Loss::Interrupted`] says so.
+    pub fn subscribe(&self, interest: Interest) -> Subscription {
+        let mailbox = Mailbox::new(interest);
+        let place = Arc::new(());
+        let shared = &self.shared;
+        let sessions = shared.caller.sessions();
+        if sessions.closing().is_cancelled() {
+            mailbox.lose(Loss::Closed);
+        } else {
+            let mut state = shared.state();
+            state.subscribers.push(Subscriber {
+                mailbox: Arc::clone(&mailbox),
+                place: Arc::downgrade(&place),
+            });
+            if !state.is_running {
+                state.is_running = true;
+                if state
+                    .token
+                    .as_ref()
+                    .is_some_and(|(_, when)| when.elapsed() > TOKEN_LIFE)
+                {
+                    state.token = None;
+                }
+                sessions.tasks().spawn(listen(Arc::clone(shared)));
+            }
+        }
+        shared.wake.notify_one();
+        Subscription::new(mailbox, Arc::clone(&shared.wake), place)
+    }
+
+    /// Takes over a token that was got by other means, so that the first subscriber needs no call for one.
+    pub(crate) fn prime(&self, token: &Token) {
+        let mut state = self.shared.state();
+        if !state.is_running {
+            state.token = Some((token.clone(), Instant::now()));
+        }
+    }
+
+    /// Reads everything, or what changed since a token, at once.
+    pub(crate) async fn read(&self, classes: &[EventClass], token: Option<&Token>) -> Result<Delta, Error> {
+        let Shared { pool, caller, .. } = &*self.shared;
+        let Some(token) = token else {
+            return read_all(caller, pool, classes).await;
+        };
+        let stale = || Error::new(ErrorKind::StaleToken, Outcome::NotSent, pool, "event.from");
+        let session = caller.sessions().get().await?;
+        if session.generation != token.generation {
+            return Err(stale());
+        }
+        let result = read_on(caller, pool, &session, classes, &token.text, Duration::ZERO).await;
+        result.map_err(|error| if spoils_token(&error) { stale() } else { error })
+    }
+}
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.shared.state();
+        write!(
+            f,
+            "Watcher({}, running {}, token {:?})",
+            self.shared.pool, state.is_running, state.token
+        )
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
+        let mut state = self.state();
+        state
+            .subscribers
+            .retain(|subscriber| subscriber.place.strong_count() > 0);
+        state
+            .subscribers
+            .iter()
+            .map(|subscriber| Arc::clone(&subscriber.mailbox))
+            .collect()
+    }
+
+    /// Lists the wanted classes, or ends the loop when there are none: in one step, so that no subscriber falls between.
+    fn wanted(&self) -> Option<BTreeSet<EventClass>> {
+        let mut state = self.state();
+        state
+            .subscribers
+            .retain(|subscriber| subscriber.place.strong_count() > 0);
+        if state.subscribers.is_empty() {
+            state.is_running = false;
+            return None;
+        }
+        Some(
+            state
+                .subscribers
+                .iter()
+                .flat_map(|subscriber| subscriber.mailbox.classes())
+                .collect(),
+        )
+    }
+
+    fn lose(&self, loss: &Loss) {
+        for mailbox in self.mailboxes() {
+            mailbox.lose(loss.clone());
+        }
+    }
+
+    fn token(&self) -> Option<Token> {
+        self.state().token.as_ref().map(|(token, _)| token.clone())
+    }
+
+    fn keep(&self, token: Token) {
+        self.state().token = Some((token, Instant::now()));
+    }
+
+    fn drop_token(&self) {
+        self.state().token = None;
+    }
+
+    fn deliver(&self, delta: Delta) {
+        self.keep(delta.token);
+        let mailboxes = self.mailboxes();
+        for change in delta.changes {
+            let change = Arc::new(change);
+            for mailbox in &mailboxes {
+                mailbox.put(&change);
+            }
+        }
+    }
+}
+
+/// Tells whether changes may be missed when the old token is used again.
+fn spoils_token(error: &Error) -> bool {
+    error.is_failure(|failure| {
+        failure.is_token_invalid()
+            || failure.is_session_invalid()
+            || failure.is_other_master()
+            || failure.is_emergency()
+    })
+}
+
+async fn listen(shared: Arc<Shared>) {
+    let closing = shared.caller.sessions().closing().clone();
+    // Classes only grow while the loop runs: dropping a call costs a connection, and leaves the pool waiting for its time limit.
+    let mut classes = BTreeSet::new();
+    let mut failures = 0_u32;
+    while let Some(wanted) = shared.wanted() {
+        classes.extend(wanted);
+        let result = tokio::select! {
+            () = closing.cancelled() => break,
+            () = interest_changed(&shared, &classes) => continue,
+            result = step(&shared, &classes) => result,
+        };
+        let Err(error) = result else {
+            failures = 0;
+            continue;
+        };
+        debug!(pool = %shared.pool, error = %error, "listening was interrupted");
+        failures += 1;
+        // One broken connection is no loss: the same token is good for the next call.
+        if failures == 2 {
+            shared.drop_token();
+            shared.lose(&Loss::Unreachable(error));
+        }
+        let backoff = MIN_BACKOFF.saturating_mul(1 << failures.min(6)).min(MAX_BACKOFF);
+        tokio::select! {
+            () = closing.cancelled() => break,
+            () = tokio::time::sleep(backoff) => {}
+        }
+    }
+    if closing.is_cancelled() {
+        shared.lose(&Loss::Closed);
+        shared.state().is_running = false;
+    }
+}
+
+/// Ends when a class is wanted that the call in flight does not cover, or when nobody wants anything.
+async fn interest_changed(shared: &Shared, classes: &BTreeSet<EventClass>) {
+    loop {
+        shared.wake.notified().await;
+        let mailboxes = shared.mailboxes();
+        if mailboxes.is_empty() || !mailboxes.iter().all(|mailbox| mailbox.classes().is_subset(classes)) {
+            return;
+        }
+    }
+}
+
+/// Makes one call: for a token if there is none, else for changes.
+async fn step(shared: &Shared, classes: &BTreeSet<EventClass>) -> Result<(), Error> {
+    let session = shared.caller.sessions().get().await?;
+    let token = shared.token();
+    let usable = token.as_ref().filter(|token| token.generation == session.generation);
+    let Some(usable) = usable else {
+        // The pool's own record is a single one: the cheapest way to a token.
+        let delta = read_all(&shared.caller, &shared.pool, &[EventClass::Pool]).await?;
+        let loss = if token.is_some() {
+            Loss::Interrupted
+        } else {
+            Loss::Fresh
+        };
+        shared.keep(delta.token);
+        shared.lose(&loss);
+        return Ok(());
+    };
+    let list: Vec<EventClass> = classes.iter().copied().collect();
+    let result = read_on(&shared.caller, &shared.pool, &session, &list, &usable.text, WAIT).await;
+    match result {
+        Ok(delta) => {
+            shared.deliver(delta);
+            Ok(())
+        }
+        Err(error) if spoils_token(&error) => {
+            if error.is_failure(Failure::is_token_invalid) {
+                shared.drop_token();
+            }
+            // By the next step there is another session, or another token.
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
+}

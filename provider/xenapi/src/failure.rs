@@ -1,0 +1,747 @@
+//! Failures that a pool answers with, and what they mean.
+//!
+//! A failure keeps its code and its parameters. What a code means stands in one table; callers ask predicates and never match text.
+
+use std::fmt;
+
+use crate::reference::Ref;
+
+/// An answer of the pool that says "no": a code and its parameters.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Failure {
+    code: String,
+    params: Vec<String>,
+}
+
+/// What a code means for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meaning {
+    SessionInvalid,
+    LoginRefused,
+    Permission,
+    OtherMaster,
+    Emergency,
+    OtherHost,
+    NoMemory,
+    NoHost,
+    Unknown,
+    Busy,
+    InUse,
+    Throttled,
+    Blocked,
+    WrongState,
+    WrongObject,
+    Gone,
+    Duplicate,
+    Invalid,
+    StorageFull,
+    StorageBroken,
+    StorageRefuses,
+    Unsupported,
+    Licence,
+    Upgrade,
+    HighAvailability,
+    Guest,
+    Cancelled,
+    EventToken,
+}
+
+const NEXT_HOST: &str = "another host may take it";
+const STARTING: &str = "the host is starting or cut off from its coordinator: wait, or name another member of the pool";
+const STORAGE: &str = "the storage repository has a fault: look at it, or use another one";
+
+/// Codes, meanings and what a person can do (facts: the error catalogue of xapi; the parameters there are the ones really raised).
+const TABLE: &[(&str, Meaning, &str)] = &[
+    (
+        "SESSION_INVALID",
+        Meaning::SessionInvalid,
+        "the session ended: log in again",
+    ),
+    (
+        "SESSION_AUTHENTICATION_FAILED",
+        Meaning::LoginRefused,
+        "user name or password is wrong",
+    ),
+    (
+        "SESSION_AUTHORIZATION_FAILED",
+        Meaning::Permission,
+        "the user may not use this pool",
+    ),
+    (
+        "RBAC_PERMISSION_DENIED",
+        Meaning::Permission,
+        "the user's role lacks this permission",
+    ),
+    (
+        "PERMISSION_DENIED",
+        Meaning::Permission,
+        "the user's role lacks this permission",
+    ),
+    (
+        "HOST_IS_SLAVE",
+        Meaning::OtherMaster,
+        "this member is not the coordinator",
+    ),
+    ("HOST_STILL_BOOTING", Meaning::Emergency, STARTING),
+    ("HOST_IN_EMERGENCY_MODE", Meaning::Emergency, STARTING),
+    ("HOST_HAS_NO_MANAGEMENT_IP", Meaning::Emergency, STARTING),
+    ("HOST_UNKNOWN_TO_MASTER", Meaning::Emergency, STARTING),
+    ("HOST_ITS_OWN_SLAVE", Meaning::Emergency, STARTING),
+    ("HOST_MASTER_CANNOT_TALK_BACK", Meaning::Emergency, STARTING),
+    ("HOST_BROKEN", Meaning::Emergency, STARTING),
+    ("HA_HOST_IS_ARMED", Meaning::Emergency, STARTING),
+    ("HA_FAILED_TO_FORM_LIVESET", Meaning::Emergency, STARTING),
+    ("HA_HOST_CANNOT_ACCESS_STATEFILE", Meaning::Emergency, STARTING),
+    ("HOST_OFFLINE", Meaning::OtherHost, "the host is off or cut off"),
+    ("HOST_NOT_LIVE", Meaning::OtherHost, NEXT_HOST),
+    ("HOST_DISABLED", Meaning::OtherHost, NEXT_HOST),
+    ("HOST_DISABLED_UNTIL_REBOOT", Meaning::OtherHost, NEXT_HOST),
+    ("HOST_DISABLED_INDEFINITELY", Meaning::OtherHost, NEXT_HOST),
+    ("HOST_EVACUATE_IN_PROGRESS", Meaning::OtherHost, NEXT_HOST),
+    (
+        "HOST_NOT_ENOUGH_PCPUS",
+        Meaning::OtherHost,
+        "the host has fewer physical CPUs than the VM wants",
+    ),
+    (
+        "VM_REQUIRES_SR",
+        Meaning::OtherHost,
+        "the host does not see the storage of the VM",
+    ),
+    (
+        "VM_REQUIRES_NETWORK",
+        Meaning::OtherHost,
+        "the host does not have a network of the VM",
+    ),
+    (
+        "HOST_CANNOT_ATTACH_NETWORK",
+        Meaning::OtherHost,
+        "the host does not have a network of the VM",
+    ),
+    ("VM_INCOMPATIBLE_WITH_THIS_HOST", Meaning::OtherHost, NEXT_HOST),
+    ("VM_HOST_INCOMPATIBLE_VERSION", Meaning::OtherHost, NEXT_HOST),
+    ("VM_HOST_INCOMPATIBLE_VERSION_MIGRATE", Meaning::OtherHost, NEXT_HOST),
+    (
+        "VM_HOST_INCOMPATIBLE_VIRTUAL_HARDWARE_PLATFORM_VERSION",
+        Meaning::OtherHost,
+        NEXT_HOST,
+    ),
+    ("VM_HVM_REQUIRED", Meaning::OtherHost, NEXT_HOST),
+    ("NETWORK_SRIOV_INSUFFICIENT_CAPACITY", Meaning::OtherHost, NEXT_HOST),
+    (
+        "BOOTLOADER_FAILED",
+        Meaning::Guest,
+        "the guest does not boot: look at the template",
+    ),
+    (
+        "FAILED_TO_START_EMULATOR",
+        Meaning::Guest,
+        "the host could not start the guest: try another host",
+    ),
+    (
+        "DOMAIN_BUILDER_ERROR",
+        Meaning::Guest,
+        "the host could not build the guest: try another host",
+    ),
+    ("VM_NO_VCPUS", Meaning::Guest, "the VM has no virtual CPU"),
+    (
+        "VM_LACKS_FEATURE",
+        Meaning::Guest,
+        "the guest has no agent that could do this",
+    ),
+    (
+        "VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT",
+        Meaning::Guest,
+        "the guest did not answer: stop it hard",
+    ),
+    (
+        "VM_SHUTDOWN_TIMEOUT",
+        Meaning::Guest,
+        "the guest did not stop in time: stop it hard",
+    ),
+    (
+        "HOST_NOT_ENOUGH_FREE_MEMORY",
+        Meaning::NoMemory,
+        "the hosts are full: free memory or use another pool",
+    ),
+    (
+        "NO_HOSTS_AVAILABLE",
+        Meaning::NoHost,
+        "no host can run this VM: look at its storage, its networks and the hosts",
+    ),
+    (
+        "CANNOT_CONTACT_HOST",
+        Meaning::Unknown,
+        "the host does not answer: it is open whether the call took effect",
+    ),
+    (
+        "INTERNAL_ERROR",
+        Meaning::Unknown,
+        "the pool met an internal error: it is open whether the call took effect",
+    ),
+    (
+        "OTHER_OPERATION_IN_PROGRESS",
+        Meaning::Busy,
+        "another operation is in progress: try again later",
+    ),
+    (
+        "DEVICE_DETACH_REJECTED",
+        Meaning::Busy,
+        "the guest holds the device: try again later",
+    ),
+    (
+        "DEVICE_DETACH_TIMEOUT",
+        Meaning::Busy,
+        "the guest holds the device: try again later",
+    ),
+    ("VDI_IN_USE", Meaning::InUse, "the disk is in use: try again later"),
+    (
+        "SR_BACKEND_FAILURE_24",
+        Meaning::InUse,
+        "the disk is in use: try again later",
+    ),
+    (
+        "SR_BACKEND_FAILURE_46",
+        Meaning::InUse,
+        "the disk is attached elsewhere or was not detached cleanly",
+    ),
+    (
+        "TOO_MANY_PENDING_TASKS",
+        Meaning::Throttled,
+        "the pool has too much to do: try again later with fewer servers at a time",
+    ),
+    (
+        "TOO_BUSY",
+        Meaning::Throttled,
+        "the pool has too much to do: try again later",
+    ),
+    (
+        "OPERATION_BLOCKED",
+        Meaning::Blocked,
+        "somebody blocked this operation on this object on purpose",
+    ),
+    (
+        "OPERATION_NOT_ALLOWED",
+        Meaning::Blocked,
+        "the pool does not allow this now",
+    ),
+    (
+        "VM_IS_PROTECTED",
+        Meaning::Blocked,
+        "high availability protects the VM: clear its restart priority first",
+    ),
+    (
+        "VM_CANNOT_DELETE_DEFAULT_TEMPLATE",
+        Meaning::Blocked,
+        "a default template is never deleted",
+    ),
+    (
+        "VM_BAD_POWER_STATE",
+        Meaning::WrongState,
+        "the VM is in another power state",
+    ),
+    (
+        "DEVICE_ALREADY_DETACHED",
+        Meaning::WrongState,
+        "the device is detached already",
+    ),
+    (
+        "DEVICE_ALREADY_ATTACHED",
+        Meaning::WrongState,
+        "the device is attached already",
+    ),
+    ("HOST_IS_LIVE", Meaning::WrongState, "the host is alive"),
+    ("VM_IS_TEMPLATE", Meaning::WrongObject, "this is a template, not a VM"),
+    ("VM_IS_SNAPSHOT", Meaning::WrongObject, "this is a snapshot, not a VM"),
+    ("HANDLE_INVALID", Meaning::Gone, "the object is gone"),
+    ("UUID_INVALID", Meaning::Gone, "the object is gone"),
+    ("MAP_DUPLICATE_KEY", Meaning::Duplicate, "the key is there already"),
+    ("DEVICE_ALREADY_EXISTS", Meaning::Invalid, "the device number is taken"),
+    ("INVALID_DEVICE", Meaning::Invalid, "choose another device"),
+    ("ILLEGAL_VBD_DEVICE", Meaning::Invalid, "choose another device"),
+    ("INVALID_VALUE", Meaning::Invalid, "the pool refuses this value"),
+    ("VALUE_NOT_SUPPORTED", Meaning::Invalid, "the pool refuses this value"),
+    ("FIELD_TYPE_ERROR", Meaning::Invalid, "the pool refuses this value"),
+    ("MAC_INVALID", Meaning::Invalid, "the MAC address is malformed"),
+    (
+        "MEMORY_CONSTRAINT_VIOLATION",
+        Meaning::Invalid,
+        "the memory limits contradict each other or the template",
+    ),
+    (
+        "MEMORY_CONSTRAINT_VIOLATION_ORDER",
+        Meaning::Invalid,
+        "the memory limits contradict each other or the template",
+    ),
+    (
+        "MEMORY_CONSTRAINT_VIOLATION_MAXPIN",
+        Meaning::Invalid,
+        "this guest needs equal dynamic and static memory limits",
+    ),
+    (
+        "VCPU_MAX_NOT_CORES_PER_SOCKET_MULTIPLE",
+        Meaning::Invalid,
+        "the template's cores per socket must divide the number of CPUs",
+    ),
+    ("LOCATION_NOT_UNIQUE", Meaning::Invalid, "the pool refuses this value"),
+    (
+        "DB_UNIQUENESS_CONSTRAINT_VIOLATION",
+        Meaning::Invalid,
+        "the pool refuses this value",
+    ),
+    ("VDI_TOO_SMALL", Meaning::Invalid, "the disk is too small"),
+    ("VDI_TOO_LARGE", Meaning::Invalid, "the disk is too large"),
+    (
+        "SR_BACKEND_FAILURE_44",
+        Meaning::StorageFull,
+        "the storage repository is full: free space or use another one",
+    ),
+    (
+        "SR_FULL",
+        Meaning::StorageFull,
+        "the storage repository is full: free space or use another one",
+    ),
+    ("SR_BACKEND_FAILURE_40", Meaning::StorageBroken, STORAGE),
+    ("SR_BACKEND_FAILURE_47", Meaning::StorageBroken, STORAGE),
+    ("SR_BACKEND_FAILURE_181", Meaning::StorageBroken, STORAGE),
+    ("SR_BACKEND_FAILURE_200", Meaning::StorageBroken, STORAGE),
+    ("SR_UNHEALTHY", Meaning::StorageBroken, STORAGE),
+    ("SR_BACKEND_FAILURE_80", Meaning::StorageBroken, STORAGE),
+    ("SR_BACKEND_FAILURE_81", Meaning::StorageBroken, STORAGE),
+    ("SR_BACKEND_FAILURE_82", Meaning::StorageBroken, STORAGE),
+    (
+        "SR_BACKEND_FAILURE_109",
+        Meaning::StorageBroken,
+        "the disk chain of the template is too long: make a full copy of the template",
+    ),
+    (
+        "SR_HAS_NO_PBDS",
+        Meaning::StorageBroken,
+        "no host is connected to the storage repository",
+    ),
+    (
+        "SR_NO_PBDS",
+        Meaning::StorageBroken,
+        "no host is connected to the storage repository",
+    ),
+    (
+        "SR_NOT_ATTACHED",
+        Meaning::StorageBroken,
+        "the storage repository is not attached",
+    ),
+    (
+        "SR_ATTACH_FAILED",
+        Meaning::StorageBroken,
+        "the storage repository is not attached",
+    ),
+    ("VDI_COPY_FAILED", Meaning::StorageBroken, STORAGE),
+    ("VDI_IO_ERROR", Meaning::StorageBroken, STORAGE),
+    (
+        "SR_OPERATION_NOT_SUPPORTED",
+        Meaning::StorageRefuses,
+        "this storage repository cannot do this: use another one",
+    ),
+    (
+        "VDI_MISSING",
+        Meaning::StorageRefuses,
+        "the disk has a record but no data: forget it or scan the storage repository",
+    ),
+    (
+        "VDI_LOCATION_MISSING",
+        Meaning::StorageRefuses,
+        "the disk has a record but no data: forget it or scan the storage repository",
+    ),
+    (
+        "VDI_NOT_AVAILABLE",
+        Meaning::StorageRefuses,
+        "the disk is not available",
+    ),
+    (
+        "VDI_NOT_MANAGED",
+        Meaning::StorageRefuses,
+        "the disk belongs to the storage repository itself",
+    ),
+    ("VDI_READONLY", Meaning::StorageRefuses, "the disk is read-only"),
+    (
+        "VDI_IS_A_PHYSICAL_DEVICE",
+        Meaning::StorageRefuses,
+        "the disk is a physical device",
+    ),
+    (
+        "VDI_INCOMPATIBLE_TYPE",
+        Meaning::StorageRefuses,
+        "the disk is of another kind",
+    ),
+    (
+        "DEFAULT_SR_NOT_FOUND",
+        Meaning::StorageRefuses,
+        "the pool has no default storage repository",
+    ),
+    (
+        "MESSAGE_METHOD_UNKNOWN",
+        Meaning::Unsupported,
+        "this release of the pool lacks the call",
+    ),
+    (
+        "MESSAGE_REMOVED",
+        Meaning::Unsupported,
+        "this release of the pool lacks the call",
+    ),
+    (
+        "MESSAGE_PARAMETER_COUNT_MISMATCH",
+        Meaning::Unsupported,
+        "this release of the pool has another form of the call",
+    ),
+    (
+        "NOT_IMPLEMENTED",
+        Meaning::Unsupported,
+        "this release of the pool lacks the call",
+    ),
+    (
+        "LICENCE_RESTRICTION",
+        Meaning::Licence,
+        "the pool's licence does not cover this",
+    ),
+    (
+        "FEATURE_RESTRICTED",
+        Meaning::Licence,
+        "the pool's licence does not cover this",
+    ),
+    (
+        "NOT_SUPPORTED_DURING_UPGRADE",
+        Meaning::Upgrade,
+        "the pool is being upgraded: try again afterwards",
+    ),
+    (
+        "HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN",
+        Meaning::HighAvailability,
+        "the pool keeps this room for failover",
+    ),
+    ("TASK_CANCELLED", Meaning::Cancelled, "somebody cancelled the task"),
+    (
+        "EVENT_FROM_TOKEN_PARSE_FAILURE",
+        Meaning::EventToken,
+        "the event token is unknown to the pool",
+    ),
+    (
+        "EVENT_SUBSCRIPTION_PARSE_FAILURE",
+        Meaning::Invalid,
+        "the pool refuses this subscription",
+    ),
+    ("EVENTS_LOST", Meaning::EventToken, "events were lost"),
+];
+
+const REDACTED: &str = "***";
+
+impl Failure {
+    /// Takes an answer's `ErrorDescription`. Session references among the parameters are dropped here, once for all.
+    pub fn new(code: impl Into<String>, params: Vec<String>) -> Self {
+        let code = code.into();
+        let mut params = params;
+        let echoes_session = matches!(code.as_str(), "SESSION_INVALID" | "SESSION_NOT_REGISTERED")
+            || params
+                .first()
+                .is_some_and(|class| code == "HANDLE_INVALID" && class.eq_ignore_ascii_case("session"));
+        if echoes_session {
+            for param in &mut params {
+                if param.contains("OpaqueRef:") || code == "SESSION_INVALID" {
+                    *param = REDACTED.to_owned();
+                }
+            }
+        }
+        Self { code, params }
+    }
+
+    /// Replaces every occurrence of a secret text in the parameters: some codes quote what was sent.
+    #[must_use]
+    pub(crate) fn without(mut self, secret: &str) -> Self {
+        if secret.len() >= 4 {
+            for param in &mut self.params {
+                if param.contains(secret) {
+                    *param = param.replace(secret, REDACTED);
+                }
+            }
+        }
+        self
+    }
+
+    /// Gives the code, such as `VM_BAD_POWER_STATE`.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// Gives the parameters in the pool's order.
+    pub fn params(&self) -> &[String] {
+        &self.params
+    }
+
+    /// Gives one parameter.
+    pub fn param(&self, at: usize) -> Option<&str> {
+        self.params.get(at).map(String::as_str)
+    }
+
+    /// Says in a few words what a person can do about it; empty for a code that is not in the table.
+    pub fn advice(&self) -> &'static str {
+        TABLE.iter().find(|row| row.0 == self.code).map_or("", |row| row.2)
+    }
+
+    /// Tells whether the object of the call, or one that it needs, is gone.
+    pub fn is_gone(&self) -> bool {
+        self.means(&[Meaning::Gone])
+    }
+
+    /// Tells whether exactly this object is gone, and not another one that the call needed.
+    pub fn is_gone_object<C>(&self, object: &Ref<C>) -> bool {
+        self.is_gone() && self.param(1) == Some(object.as_str())
+    }
+
+    /// Tells whether another operation stands in the way for now.
+    pub fn is_busy(&self) -> bool {
+        self.means(&[Meaning::Busy, Meaning::InUse, Meaning::Throttled])
+    }
+
+    /// Tells whether a disk is in use or not yet detached.
+    pub fn is_in_use(&self) -> bool {
+        self.means(&[Meaning::InUse])
+    }
+
+    /// Tells whether the pool asks for fewer calls at a time.
+    pub fn is_throttled(&self) -> bool {
+        self.means(&[Meaning::Throttled])
+    }
+
+    /// Tells whether the same call may succeed later without anybody changing anything.
+    pub fn is_retryable(&self) -> bool {
+        self.means(&[
+            Meaning::Busy,
+            Meaning::InUse,
+            Meaning::Throttled,
+            Meaning::Emergency,
+            Meaning::SessionInvalid,
+            Meaning::OtherMaster,
+        ])
+    }
+
+    /// Tells whether the session ended.
+    pub fn is_session_invalid(&self) -> bool {
+        self.means(&[Meaning::SessionInvalid])
+    }
+
+    /// Tells whether another member is the coordinator; see [`Failure::master_address`].
+    pub fn is_other_master(&self) -> bool {
+        self.means(&[Meaning::OtherMaster])
+    }
+
+    /// Gives the management address of the coordinator that a member names.
+    pub fn master_address(&self) -> Option<&str> {
+        if self.is_other_master() { self.param(0) } else { None }
+    }
+
+    /// Tells whether user name or password were refused.
+    pub fn is_login_refused(&self) -> bool {
+        self.means(&[Meaning::LoginRefused])
+    }
+
+    /// Tells whether the user's role lacks a permission; see [`Failure::permission`].
+    pub fn is_permission(&self) -> bool {
+        self.means(&[Meaning::Permission])
+    }
+
+    /// Gives the permission that the role lacks.
+    pub fn permission(&self) -> Option<&str> {
+        if self.code == "RBAC_PERMISSION_DENIED" {
+            self.param(0)
+        } else {
+            None
+        }
+    }
+
+    /// Tells whether the member is starting or cut off from its coordinator.
+    pub fn is_emergency(&self) -> bool {
+        self.means(&[Meaning::Emergency])
+    }
+
+    /// Tells whether the pool lacks room: memory, a host that fits, or what high availability keeps free.
+    pub fn is_no_capacity(&self) -> bool {
+        self.means(&[Meaning::NoMemory, Meaning::NoHost, Meaning::HighAvailability])
+    }
+
+    /// Tells whether this host refuses but another one may take the VM.
+    pub fn is_other_host(&self) -> bool {
+        self.means(&[Meaning::OtherHost, Meaning::NoMemory, Meaning::HighAvailability])
+    }
+
+    /// Tells whether a host is off or does not answer.
+    pub fn is_host_down(&self) -> bool {
+        matches!(
+            self.code.as_str(),
+            "HOST_OFFLINE" | "HOST_NOT_LIVE" | "CANNOT_CONTACT_HOST"
+        )
+    }
+
+    /// Tells whether the storage repository is full.
+    pub fn is_storage_full(&self) -> bool {
+        self.means(&[Meaning::StorageFull])
+    }
+
+    /// Tells whether the storage repository should be avoided for a while.
+    pub fn is_storage_broken(&self) -> bool {
+        self.means(&[Meaning::StorageBroken])
+    }
+
+    /// Tells whether the disk or its storage repository can never do this.
+    pub fn is_storage_refusal(&self) -> bool {
+        self.means(&[Meaning::StorageRefuses])
+    }
+
+    /// Tells whether the object is in another state than the call needs; often the work is done already.
+    pub fn is_wrong_power_state(&self) -> bool {
+        self.means(&[Meaning::WrongState])
+    }
+
+    /// Gives the power state that the VM is in, lower case, if the failure names it.
+    pub fn actual_power_state(&self) -> Option<String> {
+        if self.code == "VM_BAD_POWER_STATE" {
+            self.param(2).map(str::to_ascii_lowercase)
+        } else {
+            None
+        }
+    }
+
+    /// Tells whether the object is a template or a snapshot.
+    pub fn is_wrong_object(&self) -> bool {
+        self.means(&[Meaning::WrongObject])
+    }
+
+    /// Tells whether somebody or something forbids this on purpose.
+    pub fn is_blocked(&self) -> bool {
+        self.means(&[Meaning::Blocked])
+    }
+
+    /// Tells whether the key stands in the map already, with whatever value.
+    pub fn is_duplicate_key(&self) -> bool {
+        self.means(&[Meaning::Duplicate])
+    }
+
+    /// Tells whether the pool refuses an argument.
+    pub fn is_invalid_value(&self) -> bool {
+        self.means(&[Meaning::Invalid])
+    }
+
+    /// Tells whether this release of the pool lacks the call or this form of it.
+    pub fn is_unsupported(&self) -> bool {
+        self.means(&[Meaning::Unsupported])
+    }
+
+    /// Tells whether the licence forbids it.
+    pub fn is_licence(&self) -> bool {
+        self.means(&[Meaning::Licence])
+    }
+
+    /// Tells whether the pool is being upgraded.
+    pub fn is_upgrade(&self) -> bool {
+        self.means(&[Meaning::Upgrade])
+    }
+
+    /// Tells whether the guest itself is at fault: no boot, no agent, no answer.
+    pub fn is_guest(&self) -> bool {
+        self.means(&[Meaning::Guest])
+    }
+
+    /// Tells whether a task was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.means(&[Meaning::Cancelled])
+    }
+
+    /// Tells whether an event token cannot be used any more.
+    pub fn is_token_invalid(&self) -> bool {
+        self.means(&[Meaning::EventToken])
+    }
+
+    /// Tells whether the call may have taken effect although the pool answered with a failure.
+    pub fn is_outcome_unknown(&self) -> bool {
+        self.means(&[Meaning::Unknown])
+    }
+
+    fn means(&self, wanted: &[Meaning]) -> bool {
+        TABLE
+            .iter()
+            .find(|row| row.0 == self.code)
+            .is_some_and(|row| wanted.contains(&row.1))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [", self.code)?;
+        for (at, param) in self.params.iter().enumerate() {
+            let separator = if at == 0 { "" } else { ", " };
+            let short: String = param.chars().take(300).collect();
+            write!(f, "{separator}{short}")?;
+        }
+        f.write_str("]")
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Failure, TABLE};
+    use crate::reference::Ref;
+
+    fn failure(code: &str, params: &[&str]) -> Failure {
+        Failure::new(code, params.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn no_code_stands_twice_and_each_has_advice() {
+        for (at, row) in TABLE.iter().enumerate() {
+            assert!(TABLE[..at].iter().all(|earlier| earlier.0 != row.0), "{} twice", row.0);
+            assert!(!row.2.is_empty(), "{} without advice", row.0);
+        }
+    }
+
+    #[test]
+    fn session_references_never_stay() {
+        let shown = format!(
+            "{:?} {}",
+            failure("SESSION_INVALID", &["OpaqueRef:secret"]),
+            failure("HANDLE_INVALID", &["session", "OpaqueRef:secret"])
+        );
+        assert!(!shown.contains("secret"), "{shown}");
+        let quoted = failure("INTERNAL_ERROR", &["Failure(OpaqueRef:secret)"]).without("OpaqueRef:secret");
+        assert_eq!(quoted.to_string(), "INTERNAL_ERROR [Failure(***)]");
+    }
+
+    #[test]
+    fn predicates_follow_the_table() {
+        let vm = Ref::<()>::new("OpaqueRef:dead");
+        let gone = failure("HANDLE_INVALID", &["VM", "OpaqueRef:dead"]);
+        assert!(gone.is_gone() && gone.is_gone_object(&vm) && !gone.is_retryable());
+        assert!(!failure("HANDLE_INVALID", &["VDI", "OpaqueRef:other"]).is_gone_object(&vm));
+        assert_eq!(
+            failure("HOST_IS_SLAVE", &["10.0.0.1"]).master_address(),
+            Some("10.0.0.1")
+        );
+        assert_eq!(
+            failure("RBAC_PERMISSION_DENIED", &["vm.start_on", "x"]).permission(),
+            Some("vm.start_on")
+        );
+        assert_eq!(
+            failure("VM_BAD_POWER_STATE", &["r", "halted", "Running"])
+                .actual_power_state()
+                .as_deref(),
+            Some("running")
+        );
+        assert!(failure("TOO_MANY_PENDING_TASKS", &[]).is_throttled());
+        assert!(failure("HOST_NOT_ENOUGH_FREE_MEMORY", &["2", "1"]).is_other_host());
+        assert!(failure("SR_BACKEND_FAILURE_44", &["", "full", ""]).is_storage_full());
+        let unheard = failure("SOMETHING_NEW", &[]);
+        assert!(!unheard.is_retryable() && !unheard.is_gone() && unheard.advice().is_empty());
+    }
+}

@@ -1,0 +1,226 @@
+//! The one place that repeats calls.
+//!
+//! A call is repeated when the pool surely did not act (never sent, or refused for a reason that passes), or when it may happen twice.
+//! Repeats are bounded by number and by the call's own time limit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+use crate::error::{Error, ErrorKind, Outcome};
+use crate::session::{Session, Sessions};
+use crate::transport::{Call, Collect, Repeat, Transport};
+use crate::wire::Value;
+
+/// xapi serves 800 connections and then stops accepting; several processes share them.
+const MAX_CONCURRENT: usize = 64;
+/// What XO uses after TOO_MANY_PENDING_TASKS.
+const THROTTLE: Duration = Duration::from_secs(5);
+const MAX_THROTTLED: u32 = 10;
+const MAX_HOPS: u32 = 3;
+const MAX_LOGINS: u32 = 1;
+const MAX_BROKEN: u32 = 2;
+const MAX_INTERNAL: u32 = 1;
+
+/// Makes calls on the pool's session, repeating what may be repeated.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pool: String,
+    transport: Arc<Transport>,
+    sessions: Arc<Sessions>,
+    places: Semaphore,
+    patience: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Tries {
+    logins: u32,
+    hops: u32,
+    throttled: u32,
+    broken: u32,
+    internal: u32,
+    unreachable: u32,
+}
+
+enum Next {
+    GiveUp,
+    Repeat(Duration),
+}
+
+impl Caller {
+    pub(crate) fn new(pool: &str, transport: Arc<Transport>, sessions: Arc<Sessions>, patience: Duration) -> Self {
+        Self {
+            pool: pool.to_owned(),
+            transport,
+            sessions,
+            places: Semaphore::new(MAX_CONCURRENT),
+            patience,
+        }
+    }
+
+    pub(crate) fn sessions(&self) -> &Arc<Sessions> {
+        &self.sessions
+    }
+
+    /// Makes a call and collects the parts of its answer.
+    pub(crate) async fn call(&self, call: Call, collect: &mut dyn Collect) -> Result<Value, Error> {
+        self.call_on(call, collect).await.map(|(value, _)| value)
+    }
+
+    /// The same, and tells which session answered.
+    pub(crate) async fn call_on(&self, mut call: Call, collect: &mut dyn Collect) -> Result<(Value, u64), Error> {
+        let began = Instant::now();
+        let deadline = began + call.limit;
+        let whole = call.limit;
+        let mut tries = Tries::default();
+        loop {
+            call.limit = deadline.saturating_duration_since(Instant::now());
+            let (error, session) = match self.attempt(&call, deadline, whole, collect).await {
+                Ok(value) => return Ok(value),
+                Err(failed) => failed,
+            };
+            let delay = match self.next(&error, &call, session.as_deref(), &mut tries, began) {
+                Next::GiveUp => return Err(error),
+                Next::Repeat(delay) => delay,
+            };
+            if Instant::now() + delay >= deadline || !collect.restart() {
+                return Err(error);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = self.sessions.closing().cancelled() => return Err(error),
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        call: &Call,
+        deadline: Instant,
+        whole: Duration,
+        collect: &mut dyn Collect,
+    ) -> Result<(Value, u64), (Error, Option<Arc<Session>>)> {
+        let late = |_| {
+            let error = Error::new(ErrorKind::TimedOut(whole), Outcome::NotSent, &self.pool, call.method);
+            (error.with_object(call.object.clone()), None)
+        };
+        let ready = async {
+            let place = self.place().await?;
+            let session = self.sessions.get().await?;
+            Ok::<_, Error>((place, session))
+        };
+        let (_place, session) = tokio::time::timeout_at(deadline, ready)
+            .await
+            .map_err(late)?
+            .map_err(|error| (error, None))?;
+        let result = self
+            .transport
+            .post(&session.endpoint, Some(&session.id), call, collect)
+            .await;
+        match result {
+            Ok(value) => Ok((value, session.generation)),
+            Err(error) => Err((error, Some(session))),
+        }
+    }
+
+    async fn place(&self) -> Result<SemaphorePermit<'_>, Error> {
+        let closed = |_| Error::new(ErrorKind::Closed, Outcome::NotSent, &self.pool, "call");
+        self.places.acquire().await.map_err(closed)
+    }
+
+    /// Makes one request on the given session, for the long poll that must know on which one it was.
+    pub(crate) async fn once(&self, session: &Session, call: &Call, collect: &mut dyn Collect) -> Result<Value, Error> {
+        let result = self
+            .transport
+            .post(&session.endpoint, Some(&session.id), call, collect)
+            .await;
+        if let Err(error) = &result {
+            self.note(error, session);
+        }
+        result
+    }
+
+    /// Drops or moves the session if the error says so.
+    fn note(&self, error: &Error, session: &Session) {
+        match error.kind() {
+            ErrorKind::Failure(failure) => {
+                if let Some(address) = failure.master_address() {
+                    self.sessions.redirect(session, address);
+                } else if failure.is_session_invalid() || failure.is_emergency() {
+                    self.sessions.forget(session.generation);
+                }
+            }
+            ErrorKind::Unreachable { .. } | ErrorKind::Untrusted { .. } => self.sessions.forget(session.generation),
+            ErrorKind::Broken
+            | ErrorKind::TimedOut(_)
+            | ErrorKind::Http(_)
+            | ErrorKind::Malformed(_)
+            | ErrorKind::Unsendable(_)
+            | ErrorKind::Config(_)
+            | ErrorKind::OtherPool { .. }
+            | ErrorKind::TaskVanished
+            | ErrorKind::StaleToken
+            | ErrorKind::Closed => {}
+        }
+    }
+
+    fn next(&self, error: &Error, call: &Call, session: Option<&Session>, tries: &mut Tries, began: Instant) -> Next {
+        if let Some(session) = session {
+            self.note(error, session);
+        }
+        let may_repeat = error.outcome() != Outcome::MaybeSent || call.repeat == Repeat::Idempotent;
+        if !may_repeat {
+            return Next::GiveUp;
+        }
+        match error.kind() {
+            ErrorKind::Failure(failure) if failure.is_session_invalid() => {
+                bounded(&mut tries.logins, MAX_LOGINS, Duration::ZERO)
+            }
+            ErrorKind::Failure(failure) if failure.is_other_master() => {
+                bounded(&mut tries.hops, MAX_HOPS, Duration::ZERO)
+            }
+            ErrorKind::Failure(failure) if failure.is_throttled() => {
+                bounded(&mut tries.throttled, MAX_THROTTLED, THROTTLE)
+            }
+            ErrorKind::Failure(failure) if failure.is_outcome_unknown() => {
+                bounded(&mut tries.internal, MAX_INTERNAL, Duration::from_secs(1))
+            }
+            ErrorKind::Failure(failure) if failure.is_emergency() => self.be_patient(tries, began),
+            ErrorKind::Unreachable { .. } => self.be_patient(tries, began),
+            ErrorKind::Broken | ErrorKind::Http(500..=599) => {
+                bounded(&mut tries.broken, MAX_BROKEN, Duration::from_millis(300))
+            }
+            ErrorKind::Failure(_)
+            | ErrorKind::Untrusted { .. }
+            | ErrorKind::TimedOut(_)
+            | ErrorKind::Http(_)
+            | ErrorKind::Malformed(_)
+            | ErrorKind::Unsendable(_)
+            | ErrorKind::Config(_)
+            | ErrorKind::OtherPool { .. }
+            | ErrorKind::TaskVanished
+            | ErrorKind::StaleToken
+            | ErrorKind::Closed => Next::GiveUp,
+        }
+    }
+
+    /// A pool that answered before may be restarting; one that never did is more likely a wrong address.
+    fn be_patient(&self, tries: &mut Tries, began: Instant) -> Next {
+        if !self.sessions.was_connected() || began.elapsed() >= self.patience {
+            return Next::GiveUp;
+        }
+        tries.unreachable += 1;
+        let delay = Duration::from_millis(500).saturating_mul(1 << tries.unreachable.min(4));
+        Next::Repeat(delay.min(THROTTLE))
+    }
+}
+
+fn bounded(count: &mut u32, limit: u32, delay: Duration) -> Next {
+    if *count >= limit {
+        return Next::GiveUp;
+    }
+    *count += 1;
+    Next::Repeat(delay)
+}

@@ -1,0 +1,407 @@
+//! The one session of a pool and process.
+//!
+//! ```text
+//!   none --first call--> logging in --ok--> live --SESSION_INVALID, HOST_IS_SLAVE, no connection--> none
+//!                            |
+//!                            +--error--> none, and for a moment everybody gets that same error
+//! ```
+//! Login runs in a task of its own, so that a caller that goes away neither loses the session nor makes the others log in again.
+//! A refused password costs 5 s on the server, so callers never log in side by side.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::debug;
+
+use crate::endpoint::{Candidates, Endpoint};
+use crate::error::{Error, ErrorKind, Outcome};
+use crate::secret::Secret;
+use crate::transport::{Call, Repeat, Transport, Whole};
+use crate::uuid::Uuid;
+use crate::wire::{Shape, Value};
+
+const LOGIN: &str = "session.login_with_password";
+/// The version of the API that the client speaks; xapi only records it.
+const API_VERSION: &str = "2.21";
+/// How long a failed login is everybody's answer.
+const REMEMBERED: Duration = Duration::from_secs(3);
+/// How often one login is sent on to another member.
+const MAX_HOPS: usize = 4;
+
+/// A live session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) id: Secret,
+    pub(crate) endpoint: Endpoint,
+    /// Counts sessions: tokens of earlier ones are worth nothing.
+    pub(crate) generation: u64,
+}
+
+/// Who logs in, and as what.
+#[derive(Debug)]
+pub(crate) struct Credentials {
+    pub(crate) username: String,
+    pub(crate) password: Secret,
+    pub(crate) originator: String,
+}
+
+type LoginResult = Option<Result<Arc<Session>, Error>>;
+
+/// Keeps the session.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    pool: String,
+    credentials: Credentials,
+    limit: Duration,
+    transport: Arc<Transport>,
+    state: Mutex<State>,
+    tasks: TaskTracker,
+    closing: CancellationToken,
+}
+
+#[derive(Debug)]
+struct State {
+    current: Option<Arc<Session>>,
+    login: Option<watch::Receiver<LoginResult>>,
+    failed: Option<(Instant, Error)>,
+    generation: u64,
+    candidates: Candidates,
+    identity: Option<Uuid>,
+    is_closed: bool,
+}
+
+impl Sessions {
+    pub(crate) fn new(
+        pool: &str,
+        credentials: Credentials,
+        limit: Duration,
+        urls: Vec<Endpoint>,
+        transport: Arc<Transport>,
+    ) -> Self {
+        Self {
+            pool: pool.to_owned(),
+            credentials,
+            limit,
+            transport,
+            state: Mutex::new(State {
+                current: None,
+                login: None,
+                failed: None,
+                generation: 0,
+                candidates: Candidates::new(urls),
+                identity: None,
+                is_closed: false,
+            }),
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+        }
+    }
+
+    /// Gives the session, logging in if there is none.
+    pub(crate) async fn get(self: &Arc<Self>) -> Result<Arc<Session>, Error> {
+        let mut login = {
+            let mut state = self.state();
+            if state.is_closed {
+                return Err(self.closed());
+            }
+            if let Some(session) = &state.current {
+                return Ok(Arc::clone(session));
+            }
+            match &state.failed {
+                Some((when, error)) if when.elapsed() < REMEMBERED => return Err(error.clone()),
+                Some(_) | None => {}
+            }
+            match &state.login {
+                Some(login) => login.clone(),
+                None => self.begin_login(&mut state),
+            }
+        };
+        let result = login.wait_for(Option::is_some).await.map(|result| result.clone());
+        match result {
+            Ok(Some(result)) => result,
+            Ok(None) | Err(_) => Err(self.closed()),
+        }
+    }
+
+    /// Forgets a session that no longer works, unless another has taken its place already.
+    pub(crate) fn forget(&self, generation: u64) {
+        let mut state = self.state();
+        if state
+            .current
+            .as_ref()
+            .is_some_and(|session| session.generation == generation)
+        {
+            state.current = None;
+        }
+    }
+
+    /// Forgets a session because another member is the coordinator, which is tried first from now on.
+    pub(crate) fn redirect(&self, session: &Session, address: &str) {
+        if let Ok(endpoint) = session.endpoint.sibling(address) {
+            self.state().candidates.prefer(endpoint);
+        }
+        self.forget(session.generation);
+    }
+
+    /// Tells whether a login ever succeeded.
+    pub(crate) fn was_connected(&self) -> bool {
+        self.state().generation > 0
+    }
+
+    /// Gives the address of the live session.
+    pub(crate) fn endpoint(&self) -> Option<Endpoint> {
+        self.state().current.as_ref().map(|session| session.endpoint.clone())
+    }
+
+    /// Takes the management addresses of all members as candidates.
+    pub(crate) fn learn(&self, addresses: &[String]) {
+        let mut state = self.state();
+        if let Some(session) = state.current.clone() {
+            state.candidates.learn(&session.endpoint, addresses);
+        }
+    }
+
+    /// Demands that every later login finds this pool.
+    pub(crate) fn pin(&self, identity: Uuid) {
+        self.state().identity = Some(identity);
+    }
+
+    /// The tasks of this pool, which `close` waits for.
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    /// Ends when the pool is closed.
+    pub(crate) fn closing(&self) -> &CancellationToken {
+        &self.closing
+    }
+
+    /// Logs out for good, waiting at most `limit`.
+    pub(crate) async fn close(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        let login = {
+            let mut state = self.state();
+            state.is_closed = true;
+            state.login.clone()
+        };
+        self.closing.cancel();
+        if let Some(mut login) = login {
+            let _ = tokio::time::timeout_at(deadline, login.wait_for(Option::is_some)).await;
+        }
+        let session = self.state().current.take();
+        if let Some(session) = session {
+            let call = self.call(
+                "session.logout",
+                Vec::new(),
+                deadline.saturating_duration_since(Instant::now()),
+            );
+            if let Err(error) = self
+                .transport
+                .post(&session.endpoint, Some(&session.id), &call, &mut Whole)
+                .await
+            {
+                debug!(pool = %self.pool, error = %error, "logout failed");
+            }
+        }
+        self.tasks.close();
+        let _ = tokio::time::timeout_at(deadline, self.tasks.wait()).await;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn closed(&self) -> Error {
+        Error::new(ErrorKind::Closed, Outcome::NotSent, &self.pool, LOGIN)
+    }
+
+    fn call(&self, method: &'static str, params: Vec<Value>, limit: Duration) -> Call {
+        Call {
+            method,
+            params,
+            shape: Shape::Value,
+            limit,
+            repeat: Repeat::Idempotent,
+            object: None,
+        }
+    }
+
+    fn begin_login(self: &Arc<Self>, state: &mut State) -> watch::Receiver<LoginResult> {
+        let (sender, receiver) = watch::channel(None);
+        state.login = Some(receiver.clone());
+        let candidates = state.candidates.in_turn();
+        let identity = state.identity;
+        let this = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let result = this.login_at_any(candidates, identity).await;
+            let result = this.settle(result);
+            sender.send_replace(Some(result));
+        });
+        receiver
+    }
+
+    /// Writes down how a login ended.
+    fn settle(&self, result: Result<(Secret, Endpoint), Error>) -> Result<Arc<Session>, Error> {
+        let mut state = self.state();
+        state.login = None;
+        match result {
+            Ok((id, endpoint)) => {
+                state.generation += 1;
+                let session = Arc::new(Session {
+                    id,
+                    endpoint: endpoint.clone(),
+                    generation: state.generation,
+                });
+                state.candidates.prefer(endpoint);
+                state.current = Some(Arc::clone(&session));
+                state.failed = None;
+                Ok(session)
+            }
+            Err(error) => {
+                state.failed = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Tries the candidates in turn; a member that names the coordinator sends the login there next.
+    async fn login_at_any(
+        &self,
+        candidates: Vec<Endpoint>,
+        identity: Option<Uuid>,
+    ) -> Result<(Secret, Endpoint), Error> {
+        let mut queue = VecDeque::from(candidates);
+        let mut tried: Vec<Endpoint> = Vec::new();
+        let mut hops = 0;
+        let mut telling: Option<Error> = None;
+        while let Some(endpoint) = queue.pop_front() {
+            if tried.contains(&endpoint) {
+                continue;
+            }
+            tried.push(endpoint.clone());
+            let error = match self.login_at(&endpoint, identity).await {
+                Ok(id) => return Ok((id, endpoint)),
+                Err(error) => error,
+            };
+            debug!(pool = %self.pool, error = %error, "login failed");
+            if let Some(address) = error.failure().and_then(|failure| failure.master_address()) {
+                hops += 1;
+                if let (true, Ok(coordinator)) = (hops <= MAX_HOPS, endpoint.sibling(address)) {
+                    queue.push_front(coordinator);
+                }
+            }
+            let is_final = error.is_permission();
+            if telling.as_ref().is_none_or(|earlier| weight(&error) > weight(earlier)) {
+                telling = Some(error);
+            }
+            if is_final {
+                break;
+            }
+        }
+        let error = telling.unwrap_or_else(|| {
+            Error::new(
+                ErrorKind::Config("the pool has no address".to_owned()),
+                Outcome::NotSent,
+                &self.pool,
+                LOGIN,
+            )
+        });
+        // Whatever became of the login, the call that wanted it was never sent.
+        Err(error.with_outcome(Outcome::NotSent))
+    }
+
+    async fn login_at(&self, endpoint: &Endpoint, identity: Option<Uuid>) -> Result<Secret, Error> {
+        let params = vec![
+            Value::text(&self.credentials.username),
+            Value::text(self.credentials.password.expose()),
+            Value::text(API_VERSION),
+            Value::text(&self.credentials.originator),
+        ];
+        let answer = self
+            .transport
+            .post(endpoint, None, &self.call(LOGIN, params, self.limit), &mut Whole)
+            .await;
+        let id = match answer.map_err(|error| self.without_password(error))? {
+            Value::Text(id) if !id.is_empty() => Secret::new(id),
+            Value::Text(_)
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::Time(_)
+            | Value::Array(_)
+            | Value::Struct(_) => {
+                let kind = ErrorKind::Malformed("the session is no reference".to_owned());
+                return Err(Error::new(kind, Outcome::NotSent, &self.pool, LOGIN));
+            }
+        };
+        if let Some(expected) = identity {
+            self.check_identity(endpoint, &id, expected).await?;
+        }
+        Ok(id)
+    }
+
+    fn without_password(&self, error: Error) -> Error {
+        match error.failure() {
+            Some(failure) => {
+                let failure = failure.clone().without(self.credentials.password.expose());
+                Error::new(ErrorKind::Failure(failure), error.outcome(), &self.pool, LOGIN)
+            }
+            None => error,
+        }
+    }
+
+    /// An ejected member is the coordinator of a pool of its own and takes the same password.
+    async fn check_identity(&self, endpoint: &Endpoint, id: &Secret, expected: Uuid) -> Result<(), Error> {
+        let method = "pool.get_all_records";
+        let mut call = self.call(method, Vec::new(), self.limit);
+        call.shape = Shape::Value;
+        let found = self.transport.post(endpoint, Some(id), &call, &mut Whole).await?;
+        let uuid = match found {
+            Value::Struct(pools) => pools
+                .into_iter()
+                .next()
+                .and_then(|(_, mut record)| record.take_member("uuid")),
+            Value::Text(_) | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Time(_) | Value::Array(_) => {
+                None
+            }
+        };
+        let found = match uuid {
+            Some(Value::Text(uuid)) => uuid,
+            Some(_) | None => String::new(),
+        };
+        if found == expected.to_string() {
+            return Ok(());
+        }
+        let logout = self.call("session.logout", Vec::new(), self.limit);
+        let _ = self.transport.post(endpoint, Some(id), &logout, &mut Whole).await;
+        let kind = ErrorKind::OtherPool {
+            endpoint: endpoint.to_string(),
+            found,
+            expected: expected.to_string(),
+        };
+        Err(Error::new(kind, Outcome::NotSent, &self.pool, LOGIN))
+    }
+}
+
+/// Ranks errors of several members by what they tell a person.
+fn weight(error: &Error) -> u8 {
+    match error.kind() {
+        ErrorKind::Failure(failure) if failure.is_login_refused() || failure.is_permission() => 6,
+        ErrorKind::OtherPool { .. } => 5,
+        ErrorKind::Failure(failure) if !failure.is_other_master() => 4,
+        ErrorKind::Untrusted { .. } => 3,
+        ErrorKind::Http(_) | ErrorKind::Malformed(_) => 2,
+        ErrorKind::Unreachable { .. } | ErrorKind::Broken | ErrorKind::TimedOut(_) => 1,
+        ErrorKind::Failure(_)
+        | ErrorKind::Unsendable(_)
+        | ErrorKind::Config(_)
+        | ErrorKind::TaskVanished
+        | ErrorKind::StaleToken
+        | ErrorKind::Closed => 0,
+    }
+}

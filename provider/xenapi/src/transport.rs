@@ -1,0 +1,306 @@
+//! One request over HTTP, with its time limit, its span and its count.
+
+use std::error::Error as StdError;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt;
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use tokio::time::Instant;
+use tokio_util::io::StreamReader;
+use tracing::{Instrument, Span, debug, debug_span, field};
+
+use crate::counters::{Counters, Sample};
+use crate::endpoint::Endpoint;
+use crate::error::{Error, ErrorKind, Outcome};
+use crate::secret::Secret;
+use crate::tls::{TlsTrust, client_config, refused_in};
+use crate::wire::{Answer, Emitted, ReadError, Shape, Value, WireError, read_answer, request};
+
+/// xapi refuses bodies over 300 KiB by closing the connection, which would look like an unknown outcome.
+const MAX_BODY: usize = 300 * 1024;
+/// No answer of ours comes near; an endless one ends here.
+const MAX_ANSWER: u64 = 1 << 30;
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+const IDLE: Duration = Duration::from_secs(90);
+
+/// A call as it goes out, without the session.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) method: &'static str,
+    /// Parameters behind the session.
+    pub(crate) params: Vec<Value>,
+    pub(crate) shape: Shape,
+    pub(crate) limit: Duration,
+    pub(crate) repeat: Repeat,
+    pub(crate) object: Option<String>,
+}
+
+/// Whether a call may be repeated when its outcome is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// A read, or a write that may happen twice.
+    Idempotent,
+    /// A write that must not happen twice.
+    Once,
+}
+
+/// Receives the parts of an answer as they come.
+pub(crate) trait Collect: Send {
+    /// Forgets what came, because the call is made again; says no if that is impossible.
+    fn restart(&mut self) -> bool;
+
+    /// Takes one part.
+    fn take(&mut self, part: Emitted) -> Result<(), WireError>;
+}
+
+/// For answers without parts.
+pub(crate) struct Whole;
+
+impl Collect for Whole {
+    fn restart(&mut self) -> bool {
+        true
+    }
+
+    fn take(&mut self, _part: Emitted) -> Result<(), WireError> {
+        Ok(())
+    }
+}
+
+/// Makes requests to the members of one pool.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    client: reqwest::Client,
+    pool: String,
+    counters: Arc<Counters>,
+}
+
+impl Transport {
+    pub(crate) fn new(
+        pool: &str,
+        originator: &str,
+        tls: &TlsTrust,
+        connect: Duration,
+        counters: Arc<Counters>,
+    ) -> Result<Self, Error> {
+        let unusable = |text: String| Error::new(ErrorKind::Config(text), Outcome::NotSent, pool, "configure");
+        let config = client_config(tls).map_err(|error| unusable(error.to_string()))?;
+        let agent =
+            HeaderValue::from_str(originator).map_err(|_| unusable("the originator is no header text".to_owned()))?;
+        // No proxy: only the configuration reads the environment. No redirects: xapi's own go to other hosts and carry the session.
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(config)
+            .user_agent(agent)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .http1_only()
+            .connect_timeout(connect)
+            .tcp_keepalive(KEEP_ALIVE)
+            .pool_idle_timeout(IDLE)
+            .build()
+            .map_err(|error| unusable(causes(&error).join(": ")))?;
+        Ok(Self {
+            client,
+            pool: pool.to_owned(),
+            counters,
+        })
+    }
+
+    /// Makes one request and reads its answer. Never repeats anything.
+    pub(crate) async fn post(
+        &self,
+        endpoint: &Endpoint,
+        session: Option<&Secret>,
+        call: &Call,
+        collect: &mut dyn Collect,
+    ) -> Result<Value, Error> {
+        let span = debug_span!(
+            "xenapi_request",
+            pool = %self.pool,
+            method = call.method,
+            seconds = field::Empty,
+            bytes_out = field::Empty,
+            bytes_in = field::Empty,
+            code = field::Empty,
+        );
+        let began = Instant::now();
+        let bytes_in = Arc::new(AtomicU64::new(0));
+        let mut bytes_out = 0;
+        let result = match self.body(session, call) {
+            Ok(body) => {
+                bytes_out = body.len() as u64;
+                let exchange = self.exchange(endpoint, session, call, body, &bytes_in, collect);
+                match tokio::time::timeout(call.limit, exchange)
+                    .instrument(span.clone())
+                    .await
+                {
+                    Ok(result) => result,
+                    Err(_) => Err(self.error(call, ErrorKind::TimedOut(call.limit), Outcome::MaybeSent)),
+                }
+            }
+            Err(error) => Err(error),
+        };
+        let code = match &result {
+            Ok(_) => "ok",
+            Err(error) => code_of(error),
+        };
+        self.finish(
+            &span,
+            &Sample {
+                method: call.method,
+                code,
+                bytes_out,
+                bytes_in: bytes_in.load(Ordering::Relaxed),
+                time: began.elapsed(),
+            },
+        );
+        result
+    }
+
+    fn finish(&self, span: &Span, sample: &Sample<'_>) {
+        span.record("seconds", sample.time.as_secs_f64());
+        span.record("bytes_out", sample.bytes_out);
+        span.record("bytes_in", sample.bytes_in);
+        span.record("code", sample.code);
+        span.in_scope(|| debug!("request ended"));
+        self.counters.add(sample);
+    }
+
+    fn body(&self, session: Option<&Secret>, call: &Call) -> Result<String, Error> {
+        let mut params = Vec::with_capacity(call.params.len() + 1);
+        params.extend(session.map(|session| Value::text(session.expose())));
+        params.extend(call.params.iter().cloned());
+        let unsendable = |text: String| self.error(call, ErrorKind::Unsendable(text), Outcome::NotSent);
+        let body = request(call.method, &params).map_err(|error| unsendable(error.to_string()))?;
+        if body.len() > MAX_BODY {
+            return Err(unsendable(format!(
+                "it is {} bytes long, and pools take {MAX_BODY}",
+                body.len()
+            )));
+        }
+        Ok(body)
+    }
+
+    async fn exchange(
+        &self,
+        endpoint: &Endpoint,
+        session: Option<&Secret>,
+        call: &Call,
+        body: String,
+        bytes_in: &Arc<AtomicU64>,
+        collect: &mut dyn Collect,
+    ) -> Result<Value, Error> {
+        let sent = self
+            .client
+            .post(endpoint.to_string())
+            .header(CONTENT_TYPE, "text/xml")
+            .body(body)
+            .send()
+            .await;
+        let response = sent.map_err(|error| self.send_error(endpoint, call, &error))?;
+        let status = response.status();
+        if status != reqwest::StatusCode::OK {
+            let outcome = if status.is_server_error() {
+                Outcome::MaybeSent
+            } else {
+                Outcome::Rejected
+            };
+            return Err(self.error(call, ErrorKind::Http(status.as_u16()), outcome));
+        }
+        let counter = Arc::clone(bytes_in);
+        let chunks = response.bytes_stream().map(move |chunk| {
+            let chunk = chunk.map_err(|error| io::Error::other(causes(&error).join(": ")))?;
+            let sofar = counter.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+            if sofar > MAX_ANSWER {
+                return Err(io::Error::other("the answer does not end"));
+            }
+            Ok(chunk)
+        });
+        let stream = StreamReader::new(Box::pin(chunks));
+        let answer = read_answer(stream, call.shape.clone(), &mut |part| collect.take(part)).await;
+        match answer {
+            Ok(Answer::Success(value)) => Ok(value),
+            Ok(Answer::Failure(failure)) => {
+                let outcome = if failure.is_outcome_unknown() {
+                    Outcome::MaybeSent
+                } else {
+                    Outcome::Rejected
+                };
+                let failure = session
+                    .into_iter()
+                    .fold(failure, |failure, session| failure.without(session.expose()));
+                Err(self.error(call, ErrorKind::Failure(failure), outcome))
+            }
+            Err(ReadError::Io(error)) => Err(self
+                .error(call, ErrorKind::Broken, Outcome::MaybeSent)
+                .with_causes(causes(&error))),
+            Err(ReadError::Wire(error)) => {
+                Err(self.error(call, ErrorKind::Malformed(error.to_string()), Outcome::MaybeSent))
+            }
+        }
+    }
+
+    fn send_error(&self, endpoint: &Endpoint, call: &Call, error: &reqwest::Error) -> Error {
+        let (kind, outcome) = match refused_in(error) {
+            Some(refused) => (
+                ErrorKind::Untrusted {
+                    endpoint: endpoint.to_string(),
+                    fingerprint: refused.fingerprint.to_string(),
+                    reason: refused.reason.clone(),
+                },
+                Outcome::NotSent,
+            ),
+            None if error.is_connect() || error.is_builder() => (
+                ErrorKind::Unreachable {
+                    endpoint: endpoint.to_string(),
+                },
+                Outcome::NotSent,
+            ),
+            None => (ErrorKind::Broken, Outcome::MaybeSent),
+        };
+        self.error(call, kind, outcome).with_causes(causes(error))
+    }
+
+    fn error(&self, call: &Call, kind: ErrorKind, outcome: Outcome) -> Error {
+        Error::new(kind, outcome, &self.pool, call.method).with_object(call.object.clone())
+    }
+}
+
+/// Names for counters and spans how a request ended.
+fn code_of(error: &Error) -> &str {
+    match error.kind() {
+        ErrorKind::Failure(failure) => failure.code(),
+        ErrorKind::Unreachable { .. } => "unreachable",
+        ErrorKind::Untrusted { .. } => "untrusted",
+        ErrorKind::Broken => "broken",
+        ErrorKind::TimedOut(_) => "timeout",
+        ErrorKind::Http(_) => "http",
+        ErrorKind::Malformed(_) => "malformed",
+        ErrorKind::Unsendable(_) => "unsendable",
+        ErrorKind::Config(_) => "config",
+        ErrorKind::OtherPool { .. } => "other_pool",
+        ErrorKind::TaskVanished => "task_vanished",
+        ErrorKind::StaleToken => "stale_token",
+        ErrorKind::Closed => "closed",
+    }
+}
+
+/// Texts of an error and its sources. The outermost text of the HTTP library names the URL, so it is left out.
+fn causes(error: &(dyn StdError + 'static)) -> Vec<String> {
+    let mut texts = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.downcast_ref::<reqwest::Error>().is_none() {
+            texts.push(error.to_string());
+        }
+        next = error.source();
+        if texts.len() > 8 {
+            break;
+        }
+    }
+    texts.dedup();
+    texts
+}
