@@ -83,6 +83,14 @@ impl Calls {
         self.tasks.wait().await;
     }
 
+    /// Waits until no call is in flight that could still be answered.
+    pub(crate) async fn idle_or_cut(&self) {
+        tokio::select! {
+            () = self.tasks.wait() => {}
+            () = self.cut.cancelled() => {}
+        }
+    }
+
     /// Answers a request.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ pub struct Environment {
     /// Whether `PLUGIN_MULTIPLEX_GRPC` is set: the host reads a seventh field of the handshake line.
     pub multiplex_asked: bool,
     /// What may be logged, from `TF_LOG`, `TF_LOG_PROVIDER` and `TF_LOG_PROVIDER_<NAME>`.
-    pub(crate) log: Option<LogLevel>,
+    pub log: Option<LogLevel>,
 }
 
 impl Environment {

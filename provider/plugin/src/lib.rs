@@ -32,4 +32,5 @@ mod wire;
 
 pub use environment::Environment;
 pub use handshake::started_by_hand;
+pub use logging::LogLevel;
 pub use run::{Mode, ServeError, ServeOptions, run, serve};

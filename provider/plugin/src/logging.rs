@@ -25,11 +25,16 @@ const NOISY: [&str; 8] = [
 
 /// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LogLevel {
+pub enum LogLevel {
+    /// Everything.
     Trace,
+    /// What helps to find a mistake.
     Debug,
+    /// What happens.
     Info,
+    /// What is odd.
     Warn,
+    /// What failed.
     Error,
 }
 

@@ -157,10 +157,7 @@ impl Server {
         }
         let deadline = Instant::now() + SHUTDOWN;
         ended.cancel();
-        let drained = async {
-            calls.idle().await;
-            serving.join_next().await;
-        };
+        let drained = async { tokio::join!(calls.idle_or_cut(), serving.join_next()) };
         if timeout(DRAIN, drained).await.is_err() {
             tracing::debug!("not everything had ended in time");
         }
