@@ -97,7 +97,8 @@ impl Value {
         }
     }
 
-    /// What stands at the path, if the path leads anywhere. The elements of a set count in their order.
+    /// What stands at the path, if the path leads anywhere; below an unknown value all is unknown. The elements of a set
+    /// count in their order.
     #[must_use]
     pub fn at(&self, path: &Path) -> Option<&Value> {
         path.steps().iter().try_fold(self, Value::child)
@@ -107,6 +108,7 @@ impl Value {
         match (self, step) {
             (Value::Map(attributes), Step::Attribute(name) | Step::Key(name)) => attributes.get(name),
             (Value::List(elements), Step::Index(index)) => elements.get(usize::try_from(*index).ok()?),
+            (Value::Unknown(_), _) => Some(&UNKNOWN),
             _ => None,
         }
     }
@@ -303,6 +305,8 @@ mod tests {
         assert_eq!(value.at(&path), Some(&Value::from("y")));
         assert!(value.set_at(&Path::from("new"), true));
         assert!(!value.set_at(&Path::from("no").attribute("way"), true));
+        assert_eq!(Value::unknown().at(&path), Some(&Value::unknown()));
+        assert!(!Value::unknown().set_at(&path, "y"));
         assert!(!value.set_at(&Path::from("pools").index(0), true));
         assert_eq!(value.clone().with("new", Value::Null).get("new"), &Value::Null);
     }

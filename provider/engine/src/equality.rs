@@ -2,7 +2,7 @@
 
 use cty::{Type, Value};
 
-use crate::{duration, matching};
+use crate::duration;
 
 /// When two texts mean the same. On collections it holds element by element.
 #[derive(Clone, Copy, Debug)]
@@ -29,8 +29,10 @@ impl Equality {
     pub fn same(self, a: &Value, b: &Value, ty: &Type) -> bool {
         match (a, b, ty) {
             (Value::String(a), Value::String(b), _) => a == b || self.same_text(a, b),
+            // One element may be spelled in several ways, so sets are the same if each covers the other.
             (Value::List(a), Value::List(b), Type::Set(element)) => {
-                a.len() == b.len() && matching::all_paired(a, b, |a, b| self.same(a, b, element))
+                let covers = |a: &[Value], b: &[Value]| b.iter().all(|b| a.iter().any(|a| self.same(a, b, element)));
+                covers(a, b) && covers(b, a)
             }
             (Value::List(a), Value::List(b), Type::List(element)) => {
                 a.len() == b.len() && a.iter().zip(b).all(|(a, b)| self.same(a, b, element))
@@ -105,6 +107,7 @@ mod tests {
         assert!(same(["60m", "2d"], ["1h", "48h"], &list));
         assert!(!same(["60m", "2d"], ["48h", "1h"], &list));
         assert!(same(["60m", "2d"], ["48h", "1h"], &set));
+        assert!(same(["60m", "1h"], ["1h", "3600s"], &set));
         assert!(!same(["60m", "2d"], ["60m", "1h"], &set));
         assert!(!Equality::Duration.same(&Value::Null, &Value::from("1h"), &Type::String));
         assert!(!Equality::Duration.same(&Value::unknown(), &Value::from("1h"), &Type::String));

@@ -56,44 +56,38 @@ fn pair_rest(pairs: &mut [Option<usize>], new: &[Value], old: &[Value], fits: im
     }
 }
 
-/// Pairs as many as can be paired (augmenting paths).
+/// Pairs as many as can be paired (augmenting paths), and of the old ones the first. So an element of the configuration
+/// that becomes known between plan and apply never takes from another what was planned for it: it can only add to the old
+/// elements that have a partner.
 fn maximum(new: &[Value], old: &[Value], fits: impl Fn(&Value, &Value) -> bool) -> Vec<Option<usize>> {
-    let candidates: Vec<Vec<usize>> = new
-        .iter()
-        .map(|new| {
-            old.iter()
-                .enumerate()
-                .filter(|(_, old)| fits(new, old))
-                .map(|(index, _)| index)
-                .collect()
-        })
-        .collect();
-    let mut partner_of_old = vec![None; old.len()];
-    for index in 0..new.len() {
-        augment(index, &candidates, &mut partner_of_old, &mut vec![false; old.len()]);
-    }
+    let fitting = |old: &Value| {
+        new.iter()
+            .enumerate()
+            .filter(|(_, new)| fits(new, old))
+            .map(|(index, _)| index)
+            .collect()
+    };
+    let candidates: Vec<Vec<usize>> = old.iter().map(fitting).collect();
     let mut pairs = vec![None; new.len()];
-    for (old, partner) in partner_of_old.into_iter().enumerate() {
-        if let Some(pair) = partner.and_then(|new: usize| pairs.get_mut(new)) {
-            *pair = Some(old);
-        }
+    for index in 0..old.len() {
+        augment(index, &candidates, &mut pairs, &mut vec![false; new.len()]);
     }
     pairs
 }
 
-/// Finds a partner for `new`, if need be by finding another for the one who has it now.
-fn augment(new: usize, candidates: &[Vec<usize>], partner_of_old: &mut [Option<usize>], visited: &mut [bool]) -> bool {
-    for &old in candidates.get(new).into_iter().flatten() {
+/// Finds a partner for `old`, if need be by finding another for the one who has it now.
+fn augment(old: usize, candidates: &[Vec<usize>], pairs: &mut [Option<usize>], visited: &mut [bool]) -> bool {
+    for &new in candidates.get(old).into_iter().flatten() {
         if visited
-            .get_mut(old)
+            .get_mut(new)
             .is_none_or(|visited| std::mem::replace(visited, true))
         {
             continue;
         }
-        let holder = partner_of_old.get(old).copied().flatten();
-        if holder.is_none_or(|holder| augment(holder, candidates, partner_of_old, visited)) {
-            if let Some(partner) = partner_of_old.get_mut(old) {
-                *partner = Some(new);
+        let holder = pairs.get(new).copied().flatten();
+        if holder.is_none_or(|holder| augment(holder, candidates, pairs, visited)) {
+            if let Some(pair) = pairs.get_mut(new) {
+                *pair = Some(old);
             }
             return true;
         }
@@ -107,46 +101,71 @@ pub(crate) fn all_paired(a: &[Value], b: &[Value], fits: impl Fn(&Value, &Value)
 }
 
 /// Says whether an object in the state could have come from one in the configuration: every configured attribute has its
-/// value, or one that means the same, and what is not configured is what the provider may fill in.
+/// value, or one that means the same, and what is not configured is what the provider may fill in. Unknown values are
+/// nobody's.
 pub(crate) fn came_from(attributes: &[Attribute], config: &Value, prior: &Value) -> bool {
+    object_came_from(attributes, config, prior, Unknowns::Differ)
+}
+
+/// Says whether the configuration of an element may turn out to be that of an earlier one, once its unknown values are
+/// known.
+pub(crate) fn may_continue(attribute: &Attribute, config: &Value, prior: &Value) -> bool {
+    match &attribute.match_by {
+        Some(key) => config.get(key).is_unknown(),
+        None => object_came_from(attribute.nested(), config, prior, Unknowns::Match),
+    }
+}
+
+/// What an unknown value is taken for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unknowns {
+    Differ,
+    Match,
+}
+
+fn object_came_from(attributes: &[Attribute], config: &Value, prior: &Value, unknowns: Unknowns) -> bool {
     match (config, prior) {
         (Value::Map(_), Value::Map(_)) => attributes.iter().all(|attribute| {
             let (config, prior) = (config.get(&attribute.name), prior.get(&attribute.name));
-            attribute.write_only || value_came_from(attribute, config, prior)
+            attribute.write_only || value_came_from(attribute, config, prior, unknowns)
         }),
+        (Value::Unknown(_), _) => unknowns == Unknowns::Match,
         (config, prior) => config == prior,
     }
 }
 
-fn value_came_from(attribute: &Attribute, config: &Value, prior: &Value) -> bool {
+fn value_came_from(attribute: &Attribute, config: &Value, prior: &Value, unknowns: Unknowns) -> bool {
     match (config, &attribute.default, &attribute.kind) {
         (Value::Null, Some(default), _) => means_same(attribute, default, prior),
         (Value::Null, None, _) => attribute.presence.is_computed() || prior.is_null(),
-        (Value::Unknown(_), ..) => false,
-        (config, _, Kind::Plain(_)) => means_same(attribute, config, prior),
-        (config, _, Kind::Nested(nesting, attributes)) => nested_came_from(*nesting, attributes, config, prior),
+        (Value::Unknown(_), ..) => unknowns == Unknowns::Match,
+        (config, _, Kind::Plain(_)) => {
+            means_same(attribute, config, prior) || unknowns == Unknowns::Match && !config.is_wholly_known()
+        }
+        (config, _, Kind::Nested(nesting, inside)) => nested_came_from(*nesting, inside, config, prior, unknowns),
     }
 }
 
-fn nested_came_from(nesting: Nesting, attributes: &[Attribute], config: &Value, prior: &Value) -> bool {
+fn nested_came_from(
+    nesting: Nesting,
+    attributes: &[Attribute],
+    config: &Value,
+    prior: &Value,
+    unknowns: Unknowns,
+) -> bool {
+    let came_from = |config: &Value, prior: &Value| object_came_from(attributes, config, prior, unknowns);
     match (nesting, config, prior) {
-        (Nesting::Single, config, prior) => came_from(attributes, config, prior),
+        (Nesting::Single, config, prior) => came_from(config, prior),
         (Nesting::List, Value::List(config), Value::List(prior)) => {
-            config.len() == prior.len()
-                && config
-                    .iter()
-                    .zip(prior)
-                    .all(|(config, prior)| came_from(attributes, config, prior))
+            config.len() == prior.len() && config.iter().zip(prior).all(|(config, prior)| came_from(config, prior))
         }
         (Nesting::Set, Value::List(config), Value::List(prior)) => {
-            config.len() == prior.len()
-                && all_paired(config, prior, |config, prior| came_from(attributes, config, prior))
+            let as_many = config.len() == prior.len() || unknowns == Unknowns::Match && config.len() > prior.len();
+            as_many && all_paired(prior, config, |prior, config| came_from(config, prior))
         }
         (Nesting::Map, Value::Map(config), Value::Map(prior)) => {
-            config.len() == prior.len()
-                && config
-                    .iter()
-                    .all(|(key, config)| prior.get(key).is_some_and(|prior| came_from(attributes, config, prior)))
+            let same = |(key, config): (&String, &Value)| prior.get(key).is_some_and(|prior| came_from(config, prior));
+            config.len() == prior.len() && config.iter().all(same)
         }
         (Nesting::List | Nesting::Set | Nesting::Map, ..) => false,
     }

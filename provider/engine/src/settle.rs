@@ -34,6 +34,9 @@ fn value(attribute: &Attribute, earlier: &Value, new: Value) -> Value {
                 .map(|(key, new)| (key.clone(), object(inside, earlier.get(&key), new)))
                 .collect(),
         ),
+        (Kind::Nested(Nesting::Set, inside), earlier, Value::List(elements)) => {
+            set(attribute, inside, earlier, elements)
+        }
         (Kind::Nested(nesting, inside), earlier, Value::List(elements)) => {
             let old = earlier.as_list().unwrap_or_default();
             let pairs = pairs(attribute, *nesting, &elements, old, |new, old| agree(inside, old, new));
@@ -47,6 +50,32 @@ fn value(attribute: &Attribute, earlier: &Value, new: Value) -> Value {
         }
         (Kind::Nested(..), _, new) => new,
     }
+}
+
+/// Settles the elements of a nested set. Earlier elements that mean what another one means, and so were told only once,
+/// are put back.
+fn set(attribute: &Attribute, inside: &[Attribute], earlier: &Value, elements: Vec<Value>) -> Value {
+    let old = earlier.as_list().unwrap_or_default();
+    let pairs = pairs(attribute, Nesting::Set, &elements, old, |new, old| {
+        agree(inside, old, new)
+    });
+    let untold = old
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| !pairs.contains(&Some(*index)));
+    let put_back = untold.filter_map(|(_, old)| {
+        let new = elements
+            .iter()
+            .find(|new| old.is_wholly_known() && agree(inside, old, new))?;
+        Some(object(inside, old, new.clone()))
+    });
+    let put_back: Vec<Value> = put_back.collect();
+    let partner = |pair: Option<usize>| pair.and_then(|index| old.get(index)).unwrap_or(&Value::Null);
+    let settled = elements
+        .into_iter()
+        .zip(pairs)
+        .map(|(new, pair)| object(inside, partner(pair), new));
+    Value::set(settled.chain(put_back))
 }
 
 /// Settles a collection of plain values element by element.
@@ -64,7 +93,7 @@ fn plain(attribute: &Attribute, ty: &cty::Type, earlier: &Value, new: Value) -> 
         ),
         (cty::Type::Set(ty), Value::List(earlier), Value::List(new)) => Value::set(
             new.into_iter()
-                .map(|new| settled(earlier.iter().find(|earlier| equality.same(earlier, &new, ty)), new, ty)),
+                .flat_map(|new| spellings(earlier, new, |earlier, new| equality.same(earlier, new, ty))),
         ),
         (cty::Type::Map(ty), Value::Map(earlier), Value::Map(new)) => Value::Map(
             new.into_iter()
@@ -73,6 +102,13 @@ fn plain(attribute: &Attribute, ty: &cty::Type, earlier: &Value, new: Value) -> 
         ),
         (_, _, new) => new,
     }
+}
+
+/// The elements of the earlier set that mean what the new element means; the new one if there is none. There may be
+/// several: who tells it in his own words tells two spellings of one thing as one.
+fn spellings(earlier: &[Value], new: Value, same: impl Fn(&Value, &Value) -> bool) -> Vec<Value> {
+    let found: Vec<Value> = earlier.iter().filter(|earlier| same(earlier, &new)).cloned().collect();
+    if found.is_empty() { vec![new] } else { found }
 }
 
 /// Null, and text or a collection with nothing in it.

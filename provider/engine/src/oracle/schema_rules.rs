@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use cty::{Path, Type};
+use cty::{Path, Type, Value};
 
-use super::{Found, Violation};
+use super::{Found, Violation, write_only_paths};
 use crate::function::{Parameter, Signature};
 use crate::schema::{Attribute, Kind, Nesting, OnUpdate, Presence, Schema};
 
@@ -142,6 +142,10 @@ fn behaviour(found: &mut Found, attribute: &Attribute, path: &Path, around: Arou
         if let Err(error) = cty::msgpack::encode(default, &attribute.value_type()) {
             found.add(path, format!("the default is not of the attribute's type: {error}"));
         }
+        let holder = Value::object([(attribute.name.as_str(), default.clone())]);
+        if !write_only_paths(std::slice::from_ref(attribute), &holder, &Path::root()).is_empty() {
+            found.add(path, "a default must not set a write-only attribute");
+        }
         for refusal in attribute.rules.iter().flat_map(|rule| rule.refusals(default, path)) {
             found.add(&refusal.path, format!("the default {}", refusal.reason));
         }
@@ -214,7 +218,6 @@ mod tests {
     use crate::constraint::Constraint;
     use crate::equality::Equality;
     use crate::rule::Rule;
-    use cty::Value;
 
     fn faults(schema: &Schema) -> Vec<String> {
         check_schema(schema, Owner::Resource)
@@ -301,6 +304,12 @@ mod tests {
             (
                 Attribute::object_map("a", vec![a("b")]).match_elements_by("b"),
                 "a: only the elements of lists and sets are matched by an attribute",
+            ),
+            (
+                Attribute::object_list("a", vec![a("b").write_only()])
+                    .optional_computed()
+                    .default(Value::list([Value::object([("b", "x".into())])])),
+                "a: a default must not set a write-only attribute",
             ),
             (
                 Attribute::object_list("a", vec![a("b")]).match_elements_by("c"),

@@ -2,7 +2,7 @@
 
 use cty::{Path, Step, Value};
 
-use crate::matching::{came_from, means_same, pairs};
+use crate::matching::{came_from, may_continue, means_same, pairs};
 use crate::schema::{Attribute, Kind, Nesting};
 
 /// What was before, from two points of view.
@@ -11,7 +11,16 @@ pub(super) struct Before<'a> {
     /// The object that this one continues; null if it is new.
     pub(super) continued: &'a Value,
     /// The object that stood in this place. Core compares with it, so only its spelling of a configured value may be kept.
-    pub(super) in_place: &'a Value,
+    in_place: &'a Value,
+    spelling: Spelling,
+}
+
+/// Whether it is known which earlier spelling a value has to keep.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spelling {
+    Known,
+    /// The element of a set around this is not wholly known, and may turn out to continue one that spells it in another way.
+    Open,
 }
 
 impl<'a> Before<'a> {
@@ -19,6 +28,7 @@ impl<'a> Before<'a> {
         Before {
             continued: prior,
             in_place: prior,
+            spelling: Spelling::Known,
         }
     }
 
@@ -26,6 +36,7 @@ impl<'a> Before<'a> {
         Before {
             continued: self.continued.get(name),
             in_place: self.in_place.get(name),
+            ..self
         }
     }
 }
@@ -43,22 +54,18 @@ pub(super) fn object(attributes: &[Attribute], config: &Value, before: Before<'_
 }
 
 fn value(attribute: &Attribute, config: &Value, before: Before<'_>) -> Value {
-    let spelled = |value: &Value, earlier: &Value| {
-        if means_same(attribute, value, earlier) {
-            earlier.clone()
-        } else {
-            value.clone()
-        }
-    };
     match (config, &attribute.kind) {
         _ if attribute.write_only => Value::Null,
         (Value::Null, _) => match &attribute.default {
-            Some(default) => spelled(&default.clone().canonical(&attribute.value_type()), before.continued),
+            Some(default) => spelled(attribute, default.clone().canonical(&attribute.value_type()), before),
             None if attribute.presence.is_computed() => before.continued.clone(),
             None => Value::Null,
         },
         (Value::Unknown(_), _) => config.clone(),
-        (config, Kind::Plain(_)) => spelled(config, before.in_place),
+        (Value::String(_), Kind::Plain(_)) => spelled(attribute, config.clone(), before),
+        // A collection keeps the configured spelling. Core accepts the prior one only for the whole, so that a collection
+        // of which one element is not known yet could not be planned to keep it, and at apply it would be too late.
+        (config, Kind::Plain(_)) => config.clone(),
         (config, Kind::Nested(nesting, attributes)) => {
             let objects = elements(attribute, *nesting, config, before).into_iter();
             rebuilt(
@@ -67,6 +74,15 @@ fn value(attribute: &Attribute, config: &Value, before: Before<'_>) -> Value {
                 objects.map(|element| object(attributes, element.config, element.before)),
             )
         }
+    }
+}
+
+/// The value in the spelling that it had, if it had one.
+fn spelled(attribute: &Attribute, value: Value, before: Before<'_>) -> Value {
+    match before.spelling {
+        Spelling::Open if attribute.equality.is_some() => Value::unknown(),
+        Spelling::Open | Spelling::Known if means_same(attribute, &value, before.in_place) => before.in_place.clone(),
+        Spelling::Open | Spelling::Known => value,
     }
 }
 
@@ -107,20 +123,37 @@ pub(super) fn elements<'a>(
             let pairs = pairs(attribute, nesting, new, old, |new, old| {
                 came_from(attribute.nested(), new, old)
             });
-            let partner = |index: Option<usize>| index.and_then(|index| old.get(index)).unwrap_or(&NULL);
+            let free: Vec<&Value> = old
+                .iter()
+                .enumerate()
+                .filter(|(index, _)| !pairs.contains(&Some(*index)))
+                .map(|(_, old)| old)
+                .collect();
+            let partner = |pair: Option<usize>| pair.and_then(|index| old.get(index)).unwrap_or(&NULL);
             let elements = new.iter().zip(pairs).enumerate().map(|(index, (config, pair))| {
-                let continued = partner(pair);
-                let in_place = if nesting == Nesting::Set {
-                    continued
-                } else {
-                    in_place.get(index).unwrap_or(&NULL)
-                };
                 let step = Some(Step::Index(i64::try_from(index).unwrap_or(i64::MAX)));
-                Element {
-                    step,
-                    config,
-                    before: Before { continued, in_place },
-                }
+                let before = match nesting {
+                    Nesting::Set => {
+                        let is_open = pair.is_none()
+                            && !config.is_wholly_known()
+                            && free.iter().any(|old| may_continue(attribute, config, old));
+                        let spelling = if is_open { Spelling::Open } else { before.spelling };
+                        Before {
+                            continued: partner(pair),
+                            in_place: partner(pair),
+                            spelling,
+                        }
+                    }
+                    Nesting::Single | Nesting::List | Nesting::Map => {
+                        let in_place = in_place.get(index).unwrap_or(&NULL);
+                        Before {
+                            continued: partner(pair),
+                            in_place,
+                            spelling: before.spelling,
+                        }
+                    }
+                };
+                Element { step, config, before }
             });
             elements.collect()
         }

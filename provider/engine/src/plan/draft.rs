@@ -184,9 +184,9 @@ impl<'s> Draft<'s> {
         if self.action() == Action::Delete {
             return;
         }
-        let leads = path.steps().split_last().is_some_and(|(last, parents)| {
+        let leads = path.steps().split_last().is_some_and(|(_, parents)| {
             let parent = self.unordered.at(&parents.iter().cloned().collect());
-            parent.is_some_and(|parent| parent.at(&Path::root().step(last.clone())).is_some())
+            parent.is_some_and(Value::is_set) && self.unordered.at(&path).is_some()
         });
         if !leads || collapse::leads_into_a_set(&self.schema.attributes, &path) {
             self.diagnostics.push(astray(&path));

@@ -6,7 +6,8 @@
 
 use cty::{Path, Value};
 
-use super::base::{Before, elements};
+use super::base::{Before, Element, elements};
+use crate::matching::{may_continue, means_same};
 use crate::schema::{Attribute, Change, Kind, Nesting, Replace};
 
 /// The whole objects of a plan.
@@ -34,7 +35,7 @@ pub(super) fn paths(roots: Roots<'_>, attributes: &[Attribute], place: &Place<'_
         let (name, path) = (attribute.name.as_str(), place.path.attribute(&attribute.name));
         let planned = place.planned.get(name).clone().canonical(&attribute.value_type());
         let (config, prior) = (place.config.get(name), place.before.continued.get(name));
-        if planned != *prior && needs_new(roots, attribute, config, prior, &planned) {
+        if !means_same(attribute, &planned, prior) && needs_new(roots, attribute, config, prior, &planned) {
             found.push(place.collection.clone().unwrap_or_else(|| path.clone()));
         }
         if let Kind::Nested(nesting, inside) = &attribute.kind {
@@ -50,23 +51,78 @@ pub(super) fn paths(roots: Roots<'_>, attributes: &[Attribute], place: &Place<'_
 
 fn inner<'a>(attribute: &Attribute, nesting: Nesting, outer: &Place<'a>, path: &Path) -> Vec<Place<'a>> {
     let name = attribute.name.as_str();
+    let (config, before) = (outer.config.get(name), outer.before.attribute(name));
     let has_paths = nesting != Nesting::Set && attribute.match_by.is_none();
     let collection = outer.collection.clone().or_else(|| (!has_paths).then(|| path.clone()));
-    let found = elements(attribute, nesting, outer.config.get(name), outer.before.attribute(name));
+    let found = elements(attribute, nesting, config, before);
     let continued = found
-        .into_iter()
+        .iter()
         .filter(|element| nesting == Nesting::Single || !element.before.continued.is_null());
-    let places = continued.filter_map(|element| {
-        let planned = outer.planned.at(&element.path(&Path::from(name)))?;
-        Some(Place {
-            config: element.config,
-            before: element.before,
-            planned,
-            path: element.path(path),
-            collection: collection.clone(),
+    let mut places: Vec<Place<'a>> = continued
+        .filter_map(|element| {
+            let planned = outer.planned.at(&element.path(&Path::from(name)))?;
+            let (config, before, path) = (element.config, element.before, element.path(path));
+            Some(Place {
+                config,
+                before,
+                planned,
+                path,
+                collection: collection.clone(),
+            })
         })
-    });
-    places.collect()
+        .collect();
+    places.extend(
+        undecided(attribute, nesting, outer, &found)
+            .into_iter()
+            .map(|(config, before, planned)| Place {
+                config,
+                before: Before::of(before),
+                planned,
+                path: path.clone(),
+                collection: Some(outer.collection.clone().unwrap_or_else(|| path.clone())),
+            }),
+    );
+    places
+}
+
+/// The elements of which it is not known yet which earlier ones they continue, with each that they may: if one of them
+/// then needs a new object, the plan must say so now, for the action may not change at apply.
+fn undecided<'a>(
+    attribute: &Attribute,
+    nesting: Nesting,
+    outer: &Place<'a>,
+    found: &[Element<'a>],
+) -> Vec<(&'a Value, &'a Value, &'a Value)> {
+    let name = attribute.name.as_str();
+    let (config, planned) = (outer.config.get(name), outer.planned.get(name));
+    let old: Vec<&'a Value> = match outer.before.continued.get(name) {
+        Value::List(old) => old.iter().collect(),
+        Value::Map(old) => old.values().collect(),
+        _ => return Vec::new(),
+    };
+    match (nesting, config) {
+        (Nesting::Single, _) => Vec::new(),
+        (_, Value::Unknown(_)) => old.into_iter().map(|old| (config, old, planned)).collect(),
+        (Nesting::List | Nesting::Set, _) if nesting == Nesting::Set || attribute.match_by.is_some() => {
+            let free: Vec<&'a Value> = old
+                .into_iter()
+                .filter(|old| !found.iter().any(|element| std::ptr::eq(element.before.continued, *old)))
+                .collect();
+            let open = found
+                .iter()
+                .filter(|element| element.before.continued.is_null() && !element.config.is_wholly_known());
+            let may = open.flat_map(|element| {
+                let planned = outer
+                    .planned
+                    .at(&element.path(&Path::from(name)))
+                    .unwrap_or(&Value::Null);
+                let partners = free.iter().filter(|old| may_continue(attribute, element.config, old));
+                partners.map(move |old| (element.config, *old, planned))
+            });
+            may.collect()
+        }
+        (Nesting::List | Nesting::Set | Nesting::Map, _) => Vec::new(),
+    }
 }
 
 fn needs_new(roots: Roots<'_>, attribute: &Attribute, config: &Value, prior: &Value, planned: &Value) -> bool {

@@ -3,6 +3,7 @@
 use cty::{Path, Value};
 
 use super::base::{Before, elements};
+use crate::matching::means_same;
 use crate::schema::{Attribute, Kind, OnUpdate};
 
 /// Marks the attributes of an object that the provider computes and whose value is not known before apply. Called only if
@@ -87,5 +88,6 @@ fn is_due(attribute: &Attribute, attributes: &[Attribute], before: Before<'_>, p
 }
 
 fn has_changed(attribute: &Attribute, before: Before<'_>, planned: &Value) -> bool {
-    planned.get(&attribute.name).clone().canonical(&attribute.value_type()) != *before.continued.get(&attribute.name)
+    let planned = planned.get(&attribute.name).clone().canonical(&attribute.value_type());
+    !means_same(attribute, &planned, before.continued.get(&attribute.name))
 }
