@@ -1,0 +1,215 @@
+//! What the requests that a pool received add up to: how many, how many of them in a row, how much of the time.
+
+use acceptance::Lab;
+use sim::RequestRecord;
+
+/// At time scale 1 a call of `event.from` that waits ends 50 ms after the change at the earliest; one that asks for what there is now answers
+/// within a few.
+const WAITED_US: u64 = 40_000;
+
+/// The requests of one command, in the order of arrival.
+#[derive(Clone, Debug)]
+pub(crate) struct Traffic(Vec<RequestRecord>);
+
+/// A stretch of real microseconds since the simulator started.
+pub(crate) type Stretch = (u64, u64);
+
+impl Traffic {
+    /// What the pools of a lab received since the last reset.
+    pub(crate) fn of(lab: &Lab) -> Self {
+        Self(lab.control().requests())
+    }
+
+    /// All but login and logout.
+    pub(crate) fn counted(&self) -> impl Iterator<Item = &RequestRecord> {
+        self.0.iter().filter(|request| !request.method.starts_with("session."))
+    }
+
+    /// How many there are, the long-poll included, login and logout not.
+    pub(crate) fn count(&self) -> usize {
+        self.counted().count()
+    }
+
+    /// Bytes of the answers' bodies, without login and logout.
+    pub(crate) fn received(&self) -> u64 {
+        self.counted().map(|request| request.response_bytes).sum()
+    }
+
+    /// The greatest number of requests of which each was sent after the former's answer. The long-poll runs beside them and is none of them.
+    pub(crate) fn chain(&self) -> usize {
+        let mut stretches: Vec<Stretch> = self
+            .counted()
+            .filter(|request| !waits(request))
+            .filter_map(stretch)
+            .collect();
+        stretches.sort_by_key(|&(_, end)| end);
+        let mut links = 0;
+        let mut free_from = 0;
+        for (start, end) in stretches {
+            if links == 0 || start >= free_from {
+                links += 1;
+                free_from = end;
+            }
+        }
+        links
+    }
+
+    /// The requests of the last session, its login included and its logout not, without the long-poll.
+    fn work(&self) -> Vec<Stretch> {
+        let login = |request: &RequestRecord| request.method.starts_with("session.login");
+        let first = self.0.iter().rposition(login).unwrap_or_default();
+        self.0
+            .iter()
+            .skip(first)
+            .filter(|request| request.method != "session.logout" && !waits(request))
+            .filter_map(stretch)
+            .collect()
+    }
+
+    /// From the arrival of the first request of the last session to the end of its last, in microseconds.
+    pub(crate) fn wall_us(&self) -> u64 {
+        let work = self.work();
+        let first = work.iter().map(|&(start, _)| start).min().unwrap_or_default();
+        self.end_us().saturating_sub(first)
+    }
+
+    /// The end of the last request.
+    pub(crate) fn end_us(&self) -> u64 {
+        self.work().iter().map(|&(_, end)| end).max().unwrap_or_default()
+    }
+
+    /// How long the pool worked on at least one request of the last session, or one of these other stretches was under way.
+    pub(crate) fn busy_us(&self, others: &[Stretch]) -> u64 {
+        let mut stretches = self.work();
+        stretches.extend(others);
+        covered(stretches)
+    }
+
+    /// The end of the only call of a method.
+    pub(crate) fn end_of(&self, method: &str) -> Option<u64> {
+        let mut calls = self.0.iter().filter(|request| request.method == method);
+        calls.next_back()?.ended_us
+    }
+
+    /// One line for each request: when it came, how long it took, what it was.
+    pub(crate) fn listing(&self) -> String {
+        let zero = self.0.first().map(|request| request.started_us).unwrap_or_default();
+        let lines = self.0.iter().map(|request| {
+            let at = milliseconds(request.started_us.saturating_sub(zero));
+            let took = request
+                .ended_us
+                .map(|end| milliseconds(end.saturating_sub(request.started_us)));
+            let took = took.map_or_else(|| "-".to_owned(), |took| format!("{took:.1}"));
+            let RequestRecord {
+                method,
+                outcome,
+                request_bytes,
+                response_bytes,
+                connection,
+                ..
+            } = request;
+            format!("{at:>10.1} ms {took:>9} ms  {method:<34} {request_bytes:>6} -> {response_bytes:>8} bytes  #{connection} {outcome}")
+        });
+        lines.collect::<Vec<String>>().join("\n")
+    }
+}
+
+/// Microseconds as milliseconds.
+pub(crate) fn milliseconds(microseconds: u64) -> f64 {
+    seconds(microseconds) * 1e3
+}
+
+/// Microseconds as seconds.
+#[expect(clippy::cast_precision_loss, reason = "2^53 microseconds are 285 years")]
+pub(crate) fn seconds(microseconds: u64) -> f64 {
+    microseconds as f64 / 1e6
+}
+
+fn stretch(request: &RequestRecord) -> Option<Stretch> {
+    Some((request.started_us, request.ended_us?))
+}
+
+/// Whether it is the long-poll.
+fn waits(request: &RequestRecord) -> bool {
+    let lasted = |end: u64| end.saturating_sub(request.started_us);
+    request.method == "event.from"
+        && (request.outcome == "CUT" || request.ended_us.is_none_or(|end| lasted(end) >= WAITED_US))
+}
+
+/// The length of the union.
+fn covered(mut stretches: Vec<Stretch>) -> u64 {
+    stretches.sort_unstable();
+    let mut total = 0;
+    let mut reached = 0;
+    for (start, end) in stretches {
+        total += end.saturating_sub(start.max(reached));
+        reached = reached.max(end);
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Stretch, Traffic, covered};
+    use sim::RequestRecord;
+
+    fn request(method: &str, started_us: u64, ended_us: u64) -> RequestRecord {
+        RequestRecord {
+            index: started_us,
+            pool: "lab1".to_owned(),
+            host: "xen11".to_owned(),
+            method: method.to_owned(),
+            started_us,
+            ended_us: Some(ended_us),
+            request_bytes: 10,
+            response_bytes: 100,
+            outcome: "OK".to_owned(),
+            connection: 1,
+            after: None,
+        }
+    }
+
+    /// A login, two requests side by side, one after both, a long-poll beside it, a guest on its way, and the end.
+    fn create() -> Traffic {
+        Traffic(vec![
+            request("session.login_with_password", 0, 20),
+            request("event.from", 30, 40),
+            request("VM.get_all_records_where", 31, 39),
+            request("VM.clone", 45, 2_000_045),
+            request("event.from", 2_000_046, 2_900_000),
+            request("VM.get_record", 2_950_000, 2_950_010),
+            request("session.logout", 2_950_020, 2_950_030),
+        ])
+    }
+
+    #[test]
+    fn counts_all_but_login_and_logout() {
+        assert_eq!(create().count(), 5);
+        assert_eq!(create().received(), 500);
+    }
+
+    #[test]
+    fn the_chain_leaves_the_long_poll_out() {
+        assert_eq!(create().chain(), 3);
+        assert_eq!(Traffic(Vec::new()).chain(), 0);
+    }
+
+    #[test]
+    fn the_pools_own_time_is_a_union() {
+        let traffic = create();
+        assert_eq!(traffic.wall_us(), 2_950_010);
+        assert_eq!(traffic.busy_us(&[]), 20 + 10 + 2_000_000 + 10);
+        let guest = (2_000_040, 2_800_045);
+        assert_eq!(traffic.busy_us(&[guest]), 20 + 10 + 2_800_000 + 10);
+        assert_eq!(traffic.end_of("VM.clone"), Some(2_000_045));
+    }
+
+    #[test]
+    fn overlaps_count_once() {
+        let check =
+            |stretches: &[Stretch], length: u64| assert_eq!(covered(stretches.to_vec()), length, "{stretches:?}");
+        check(&[], 0);
+        check(&[(5, 9), (0, 2)], 6);
+        check(&[(0, 10), (2, 3), (9, 12)], 12);
+    }
+}
