@@ -193,7 +193,10 @@ impl Lab {
             .collect()
     }
 
-    fn all_vms(&self) -> Vec<Vm> {
+    /// All rows of the class VM in all pools: templates, snapshots and control domains too, and clones that are being born.
+    #[track_caller]
+    #[must_use]
+    pub fn all_vms(&self) -> Vec<Vm> {
         let pools: Vec<String> = self.control.pools().into_iter().map(|pool| pool.name).collect();
         pools
             .iter()

@@ -1,1 +1,42 @@
 //! The built provider under the real terraform (and tofu, where it is on the PATH), against the simulator. One file per theme.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests: what is not there fails them"
+)]
+
+mod address;
+mod certificates;
+mod change;
+mod create;
+mod data;
+mod destroy;
+mod drift;
+mod environment;
+mod examples;
+mod failure;
+mod hostile;
+mod interrupt;
+mod later;
+mod many;
+mod marks;
+mod modules;
+mod refusals;
+mod secrets;
+
+/// A server of the alias `debian12` that other cases vary: its address is `dynvm_server.a`.
+const SERVER: &str = r#"
+resource "dynvm_server" "a" {
+  name = "web"
+  os   = "debian12"
+}
+"#;
+
+/// The address of [`SERVER`].
+const A: &str = "dynvm_server.a";
+
+/// A server with these lines in place of all but its name.
+fn server(lines: &str) -> String {
+    format!("resource \"dynvm_server\" \"a\" {{\n  name = \"web\"\n{lines}\n}}\n")
+}

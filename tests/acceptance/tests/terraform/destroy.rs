@@ -1,0 +1,149 @@
+//! Destroy: the VM, its own disks, its snapshots, and nothing else.
+
+use acceptance::{Lab, Vm, assert_unchanged, under_each_tool};
+use serde_json::{Value as Json, json};
+
+use crate::{A, SERVER, server};
+
+/// A disk of a person on the SR of `tmpl-debian12` in lab1.
+fn persons_disk(lab: &Lab) -> (String, String) {
+    let (sr, _) = lab.named("lab1", "SR", "ssd");
+    let record = json!({
+        "name_label": "important data", "name_description": "", "SR": sr, "virtual_size": 1_073_741_824, "type": "user",
+        "sharable": false, "read_only": false, "other_config": {}, "xenstore_data": {}, "sm_config": {}, "tags": []
+    });
+    let reference = text(&lab.call("lab1", "VDI.create", json!([record])));
+    let uuid = text(&lab.call("lab1", "VDI.get_uuid", json!([reference])));
+    (reference, uuid)
+}
+
+fn text(value: &Json) -> String {
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("{value} is no text"))
+        .to_owned()
+}
+
+fn attach(lab: &Lab, vm: &Vm, vdi: &str) {
+    let record = json!({
+        "VM": vm.reference, "VDI": vdi, "userdevice": "5", "bootable": false, "mode": "RW", "type": "Disk", "unpluggable": true,
+        "empty": false, "other_config": {}, "qos_algorithm_type": "", "qos_algorithm_params": {}
+    });
+    let vbd = text(&lab.call("lab1", "VBD.create", json!([record])));
+    lab.call("lab1", "VBD.plug", json!([vbd]));
+}
+
+fn in_lab1() -> String {
+    server("  os = \"debian12\"\n  pool = \"lab1\"")
+}
+
+#[test]
+fn a_disk_that_a_person_attached_is_kept_with_a_word() {
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let (disk, uuid) = persons_disk(&lab);
+        let before = lab.world();
+        let workspace = lab.workspace(tool, &[&in_lab1()]);
+        workspace.apply();
+        attach(&lab, &lab.vm(&workspace.state().text(A, "id")), &disk);
+        workspace.expect_empty_plan();
+        let outcome = workspace.try_destroy().expect_code(0);
+        let warnings = outcome.warnings();
+        let word = warnings.iter().find(|warning| warning.summary == "Disk kept");
+        let word = word.unwrap_or_else(|| panic!("a warning about the disk in {warnings:#?}"));
+        assert!(
+            word.detail.contains(&uuid) || word.detail.contains("important data"),
+            "{word:#?}"
+        );
+        assert_unchanged(&lab, &before);
+    });
+}
+
+#[test]
+fn snapshots_go_with_the_server() {
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let before = lab.world();
+        let workspace = lab.workspace(tool, &[&in_lab1()]);
+        workspace.apply();
+        let vm = lab.vm(&workspace.state().text(A, "id"));
+        lab.call("lab1", "VM.snapshot", json!([vm.reference, "before the upgrade"]));
+        workspace.expect_empty_plan();
+        workspace.destroy();
+        assert_unchanged(&lab, &before);
+    });
+}
+
+#[test]
+fn from_any_power_state() {
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let before = lab.world();
+        let workspace = lab.workspace(tool, &[&in_lab1()]);
+        for state in ["Paused", "Halted", "Suspended"] {
+            workspace.apply();
+            let vm = lab.vm(&workspace.state().text(A, "id"));
+            match state {
+                "Suspended" => drop(lab.call("lab1", "VM.suspend", json!([vm.reference]))),
+                other => lab.control().set_power_state(&vm.uuid(), other).expect("the state"),
+            }
+            workspace.destroy();
+            assert_unchanged(&lab, &before);
+        }
+    });
+}
+
+#[test]
+fn already_gone_is_success() {
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let before = lab.world();
+        let workspace = lab.workspace(tool, &[SERVER]);
+        workspace.apply();
+        lab.control()
+            .destroy_vm(&workspace.state().text(A, "id"))
+            .expect("gone");
+        let outcome = workspace.run(&["destroy", "-refresh=false", "-auto-approve", "-input=false", "-json"]);
+        assert_eq!(outcome.expect_code(0).warnings().len(), 2, "only those of plain http");
+        assert_unchanged(&lab, &before);
+    });
+}
+
+#[test]
+fn a_server_that_became_a_template_is_not_deleted() {
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let workspace = lab.workspace(tool, &[&in_lab1()]);
+        workspace.apply();
+        let vm = lab.vm(&workspace.state().text(A, "id"));
+        lab.control().set_power_state(&vm.uuid(), "Halted").expect("halted");
+        lab.call("lab1", "VM.set_is_a_template", json!([vm.reference, true]));
+        let world = lab.world();
+        workspace.try_destroy().only_error().expect_text("template");
+        assert_unchanged(&lab, &world);
+        assert_eq!(workspace.state().addresses(), [A], "the state stays");
+    });
+}
+
+#[test]
+fn a_vm_with_the_marks_of_another_is_refused() {
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let workspace = lab.workspace(tool, &[&in_lab1()]);
+        workspace.apply();
+        let vm = lab.vm(&workspace.state().text(A, "id"));
+        let other = "00000000-1111-4222-8333-444444444444";
+        let foreign = vm
+            .other_config()
+            .into_iter()
+            .map(|(key, value)| (key.replace(&vm.uuid(), other), value));
+        lab.control()
+            .set_other_config(&vm.uuid(), foreign.collect())
+            .expect("other_config");
+        let tags = vm.tags().into_iter().map(|tag| tag.replace(&vm.uuid(), other));
+        lab.control().set_tags(&vm.uuid(), tags.collect()).expect("tags");
+        let outcome = workspace.run(&["destroy", "-refresh=false", "-auto-approve", "-input=false", "-json"]);
+        outcome.only_error().expect_text("nothing was changed");
+        assert!(lab.has_vm(&vm.uuid()));
+    });
+}

@@ -1,0 +1,102 @@
+//! Ctrl-C while a server comes up: it ends soon, and what exists is in the state.
+
+use std::process::Command;
+use std::time::Duration;
+
+use acceptance::{Lab, Running, Workspace, assert_unchanged, under_each_tool};
+
+use crate::{A, server};
+
+/// Generous: a loaded machine is no reason to fail. What it takes is said by the benchmark.
+const SOON: Duration = Duration::from_secs(20);
+
+/// A lab whose `tmpl-debian12` never names an address, and an apply that waits for one.
+fn waiting(lab: &Lab, workspace: &Workspace) -> Running {
+    let running = workspace.spawn(&["apply", "-auto-approve", "-input=false", "-no-color"]);
+    lab.until("the server runs and its address is awaited", || {
+        let mut vms = lab.vms().into_iter();
+        vms.any(|vm| vm.text("name_label") == "web" && vm.text("power_state") == "Running")
+    });
+    running
+}
+
+fn silent() -> Lab {
+    Lab::changed(|world| {
+        for pool in world.pools.values_mut() {
+            pool.templates["tmpl-debian12"].guest.never = true;
+        }
+    })
+}
+
+#[test]
+fn during_the_wait_for_an_address() {
+    under_each_tool(|tool| {
+        let lab = silent();
+        let before = lab.world();
+        let workspace = lab.workspace(tool, &[&server("  os = \"debian12\"")]);
+        let running = waiting(&lab, &workspace);
+        running.interrupt();
+        let outcome = running.wait(SOON);
+        assert_eq!(outcome.code, Some(1), "{outcome}");
+        let state = workspace.state();
+        assert_eq!(state.addresses(), [A], "what exists is in the state");
+        assert!(state.is_tainted(A));
+        let vm = lab.vm(&state.text(A, "id"));
+        assert!(
+            vm.tags().iter().any(|tag| tag.starts_with("dynvm:creating=")),
+            "{:?}",
+            vm.tags()
+        );
+        assert_eq!(workspace.plan().actions(A), ["delete", "create"]);
+        workspace.destroy();
+        assert_unchanged(&lab, &before);
+    });
+}
+
+#[test]
+fn during_the_clone() {
+    under_each_tool(|tool| {
+        let lab = Lab::changed(|world| world.latencies.vdi_clone_ms = sim::world::Span::fixed(60_000));
+        let before = lab.world();
+        let workspace = lab.workspace(tool, &[&server("  os = \"debian12\"")]);
+        let running = workspace.spawn(&["apply", "-auto-approve", "-input=false", "-no-color"]);
+        lab.until("the clone is under way", || {
+            lab.methods().keys().any(|method| method.ends_with("VM.clone"))
+        });
+        running.interrupt();
+        let outcome = running.wait(SOON);
+        assert_eq!(outcome.code, Some(1), "{outcome}");
+        let is_ours = |name: &str| name == "web" || name.starts_with("dynvm-new-");
+        let ours = lab
+            .all_vms()
+            .iter()
+            .filter(|vm| is_ours(&vm.text("name_label")))
+            .count();
+        assert_eq!(ours, workspace.state().addresses().len(), "what exists is in the state");
+        workspace.destroy();
+        assert_unchanged(&lab, &before);
+    });
+}
+
+#[test]
+fn a_provider_without_its_terraform_ends_itself() {
+    under_each_tool(|tool| {
+        let lab = silent();
+        let workspace = lab.workspace(tool, &[&server("  os = \"debian12\"")]);
+        let running = waiting(&lab, &workspace);
+        let group = running.pid();
+        let kill = |arguments: &[&str]| Command::new("kill").args(arguments).output().expect("the program kill");
+        kill(&["-s", "KILL", "--", &group.to_string()]);
+        drop(running.wait(SOON));
+        lab.until("the provider has ended too", || {
+            let alive = kill(&["-s", "0", "--", &format!("-{group}")]);
+            !alive.status.success()
+        });
+        let vm = lab.vms().into_iter().find(|vm| vm.text("name_label") == "web");
+        let tags = vm.map(|vm| vm.tags()).unwrap_or_default();
+        assert!(
+            tags.iter().any(|tag| tag.starts_with("dynvm:creating=")),
+            "under its creation lease: {tags:?}"
+        );
+    });
+}

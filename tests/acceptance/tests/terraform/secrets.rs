@@ -1,0 +1,238 @@
+//! Passwords and session references: in no log, diagnostic, state or plan, at any level, in any encoding. And logs that show at their level.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use acceptance::{Lab, Workspace, quoted, under_each_tool};
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::json;
+use sim::{FaultKind, FaultRule};
+
+use crate::SERVER;
+
+/// Letters that each encoding writes in its own way.
+const PASSWORD: &str = "Qz7 ö/+&<\">'%=?wörd9";
+
+fn lab() -> Lab {
+    Lab::changed(|world| {
+        for pool in world.pools.values_mut() {
+            pool.tls = true;
+            pool.password = PASSWORD.to_owned();
+        }
+    })
+}
+
+/// A secret as it might be written: plain, for URLs, XML, JSON and logs, in hexadecimal, and in base64 at any offset of a longer text.
+fn spellings(secret: &str) -> BTreeSet<Vec<u8>> {
+    let percent = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
+    let loose = percent
+        .replace("%2F", "/")
+        .replace("%3F", "?")
+        .replace("%3D", "=")
+        .replace("%2D", "-")
+        .replace("%3A", ":");
+    let xml = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let json = quoted(secret).trim_matches('"').to_owned();
+    let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let mut found: Vec<String> = vec![
+        secret.to_owned(),
+        percent.to_lowercase(),
+        percent.replace("%20", "+"),
+        percent,
+        loose,
+        xml.replace('"', "&quot;").replace('\'', "&apos;"),
+        xml,
+        json.replace('\\', "\\\\"),
+        json.replace('<', "\\u003c")
+            .replace('>', "\\u003e")
+            .replace('&', "\\u0026"),
+        json,
+        format!("{secret:?}").trim_matches('"').to_owned(),
+        hex.to_uppercase(),
+        hex,
+    ];
+    for offset in 0..3 {
+        // The groups of base64 that hold only letters of the secret are the same whatever stands around it.
+        let inner: Vec<u8> = secret.bytes().skip(offset).collect();
+        let whole = inner.get(..inner.len() / 3 * 3).unwrap_or_default();
+        found.push(BASE64_STANDARD.encode(whole));
+        found.push(BASE64_URL_SAFE.encode(whole));
+    }
+    found.into_iter().map(String::into_bytes).collect()
+}
+
+fn holds(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// Demands that no file holds any spelling of any secret.
+#[track_caller]
+fn expect_silence(files: &BTreeMap<String, Vec<u8>>, secrets: &BTreeSet<String>) {
+    assert!(!files.is_empty());
+    for secret in secrets {
+        for spelling in spellings(secret) {
+            for (name, bytes) in files {
+                assert!(
+                    !holds(bytes, &spelling),
+                    "{name} holds {secret:?} as {:?}",
+                    String::from_utf8_lossy(&spelling)
+                );
+            }
+        }
+    }
+}
+
+/// Runs a command while collecting the references of the sessions that are open meanwhile.
+fn run_watched(lab: &Lab, workspace: &Workspace, arguments: &[&str], sessions: &mut BTreeSet<String>) {
+    let running = workspace.spawn(arguments);
+    let known = sessions.len();
+    lab.until("a session", || {
+        for pool in ["lab1", "lab2"] {
+            let open = lab.call(pool, "session.get_all", json!([]));
+            let open = open.as_array().cloned().unwrap_or_default();
+            sessions.extend(open.iter().filter_map(|session| session.as_str().map(str::to_owned)));
+        }
+        sessions.len() > known
+    });
+    running.wait(Duration::from_secs(100)).expect_success();
+}
+
+/// Applies, plans and destroys at TRACE; returns the session references that were seen.
+fn traced_life(lab: &Lab, workspace: &mut Workspace) -> BTreeSet<String> {
+    // Slow goodbyes: so every session can be seen.
+    lab.control()
+        .fault(FaultRule::always("session.logout", FaultKind::Delay(20_000)));
+    let log = workspace.path("logs").join("trace.log").display().to_string();
+    workspace.set("TF_LOG", "TRACE");
+    workspace.set("TF_LOG_PATH", &log);
+    let mut sessions = BTreeSet::new();
+    run_watched(
+        lab,
+        workspace,
+        &["apply", "-auto-approve", "-input=false"],
+        &mut sessions,
+    );
+    run_watched(
+        lab,
+        workspace,
+        &["plan", "-out=tfplan", "-input=false", "-json"],
+        &mut sessions,
+    );
+    workspace.run(&["show", "-json", "tfplan"]).expect_success();
+    workspace.run(&["show", "-json"]).expect_success();
+    run_watched(
+        lab,
+        workspace,
+        &["destroy", "-auto-approve", "-input=false", "-json"],
+        &mut sessions,
+    );
+    workspace.unset("TF_LOG");
+    let text = String::from_utf8_lossy(&std::fs::read(&log).expect("the log")).into_owned();
+    assert!(
+        text.contains("terraform-provider-dynvm: "),
+        "the provider's own lines are in the log"
+    );
+    sessions
+}
+
+#[test]
+fn nowhere_when_they_come_from_the_environment() {
+    under_each_tool(|tool| {
+        let lab = lab();
+        let pool = lab.pool("lab1");
+        let mut workspace = Workspace::new(tool);
+        workspace.set("DYNVM_URL", &pool.url);
+        workspace.set("DYNVM_PASSWORD", PASSWORD);
+        workspace.set("DYNVM_TLS_FINGERPRINT", &pool.member_fingerprints.join(","));
+        workspace.main(&[&crate::server("  template = \"tmpl-debian12\"")]);
+        let mut secrets = traced_life(&lab, &mut workspace);
+        secrets.insert(PASSWORD.to_owned());
+        assert!(secrets.len() > 3, "sessions were seen: {secrets:?}");
+        expect_silence(&workspace.everything_written(), &secrets);
+    });
+}
+
+#[test]
+fn in_no_log_and_no_state_when_they_come_from_a_variable() {
+    under_each_tool(|tool| {
+        let lab = lab();
+        let provider = ["lab1", "lab2"].iter().fold(lab.provider(), |provider, pool| {
+            provider.edit(pool, |block| block.with("password", "var.secret"))
+        });
+        let mut workspace = Workspace::new(tool);
+        workspace.set("TF_VAR_secret", PASSWORD);
+        let variable = "variable \"secret\" {\n  type = string\n  sensitive = true\n}\n";
+        workspace.main(&[variable, &provider.to_string(), SERVER]);
+        let mut secrets = traced_life(&lab, &mut workspace);
+        secrets.insert(PASSWORD.to_owned());
+        let mut files = workspace.everything_written();
+        // Terraform itself keeps the values of variables in saved plans, and prints them with `show -json`.
+        files.retain(|_, bytes| !holds(bytes, b"\"variables\":{\"secret\""));
+        files.retain(|name, _| !name.ends_with("tfplan"));
+        expect_silence(&files, &secrets);
+    });
+}
+
+#[test]
+fn in_no_error() {
+    under_each_tool(|tool| {
+        let lab = lab();
+        let mut workspace = lab.workspace(tool, &[SERVER]);
+        workspace.set("TF_LOG", "TRACE");
+        let log = workspace.path("logs").join("trace.log").display().to_string();
+        workspace.set("TF_LOG_PATH", &log);
+        for rule in [
+            FaultRule::always("session.login_with_password", FaultKind::Http500),
+            FaultRule::always("session.login_with_password", FaultKind::CutBefore),
+            FaultRule::always("VM.start*", FaultKind::Http500),
+        ] {
+            lab.control().fault(rule);
+            let outcome = workspace.try_apply();
+            assert_eq!(outcome.code, Some(1), "{outcome}");
+            lab.control().clear_faults();
+        }
+        let mut files = workspace.everything_written();
+        files.retain(|name, _| !name.ends_with("main.tf"));
+        expect_silence(&files, &BTreeSet::from([PASSWORD.to_owned()]));
+    });
+}
+
+#[test]
+fn log_lines_show_at_their_level() {
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let mut workspace = lab.workspace(tool, &[SERVER]);
+        let log = workspace.path("logs").join("leveled.log");
+        workspace.set("TF_LOG_PATH", &log.display().to_string());
+        let mut counts = Vec::new();
+        for level in ["TRACE", "DEBUG", "INFO", "WARN"] {
+            workspace.set("TF_LOG", level);
+            drop(std::fs::remove_file(&log));
+            workspace.run(&["plan", "-input=false"]).expect_success();
+            if level == "TRACE" {
+                workspace.apply();
+            }
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            let ours: Vec<&str> = text
+                .lines()
+                .filter(|line| line.contains(" provider.terraform-provider-dynvm"))
+                .collect();
+            let raw: Vec<&&str> = ours.iter().filter(|line| line.contains("\"@level\"")).collect();
+            assert!(raw.is_empty(), "lines that Terraform could not read: {raw:#?}");
+            let allowed: &[&str] = match level {
+                "TRACE" => &["[TRACE]", "[DEBUG]", "[INFO]", "[WARN]", "[ERROR]"],
+                "DEBUG" => &["[DEBUG]", "[INFO]", "[WARN]", "[ERROR]"],
+                "INFO" => &["[INFO]", "[WARN]", "[ERROR]"],
+                _ => &["[WARN]", "[ERROR]"],
+            };
+            for line in &ours {
+                assert!(allowed.iter().any(|mark| line.contains(mark)), "{level}: {line}");
+            }
+            counts.push(ours.len());
+        }
+        assert!(counts[0] > counts[2], "more at TRACE than at INFO: {counts:?}");
+        workspace.destroy();
+    });
+}
