@@ -1,7 +1,8 @@
 //! The plugin protocol as protobuf types and services.
 //!
-//! The code under `gen` comes from the `.proto` files beside this crate and is checked in, so that a build needs neither `protoc` nor a build
-//! script. A test generates it anew and fails on a difference; `REGENERATE=1 cargo test -p proto` writes it.
+//! The code under `gen` comes from the `.proto` files beside this crate and is checked in, so that a build needs
+//! neither `protoc` nor a build script. A test generates it anew and fails on a difference; with `REGENERATE=1` in the
+//! environment it writes it.
 
 /// Terraform's plugin protocol 6: the service `Provider` and its messages.
 #[rustfmt::skip]

@@ -12,8 +12,14 @@ fn generated_code_is_up_to_date() -> Result<(), Box<dyn std::error::Error>> {
     let fresh = std::env::temp_dir().join(format!("proto-gen-{}", std::process::id()));
     fs::create_dir_all(&fresh)?;
 
-    let files = protox::compile(["tfplugin6.proto", "controller.proto", "stdio.proto", "broker.proto"], [root])?;
-    tonic_prost_build::configure().build_transport(false).out_dir(&fresh).compile_fds(files)?;
+    let files = protox::compile(
+        ["tfplugin6.proto", "controller.proto", "stdio.proto", "broker.proto"],
+        [root],
+    )?;
+    tonic_prost_build::configure()
+        .build_transport(false)
+        .out_dir(&fresh)
+        .compile_fds(files)?;
 
     let mut stale = Vec::new();
     for name in ["tfplugin6.rs", "plugin.rs"] {
@@ -25,6 +31,9 @@ fn generated_code_is_up_to_date() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     fs::remove_dir_all(&fresh)?;
-    assert!(stale.is_empty(), "{stale:?} differ from the .proto files; run with {REGENERATE}=1 to write them");
+    assert!(
+        stale.is_empty(),
+        "{stale:?} differ from the .proto files; run with {REGENERATE}=1 to write them"
+    );
     Ok(())
 }

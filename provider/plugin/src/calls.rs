@@ -1,4 +1,5 @@
-//! [`Calls`]: every call is a task of its own, so that it outlives the request that asked for it, and a panic in it is an answer.
+//! [`Calls`]: every call is a task of its own, so that it outlives the request that asked for it, and a panic in it is
+//! an answer.
 
 use std::{
     future::Future,
@@ -11,14 +12,15 @@ use proto::tfplugin6::ClientCapabilities;
 use tokio::task::JoinError;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status};
-use tracing::Instrument;
+use tracing::{Instrument, Span, field};
 
 use crate::{
     provider::{Context, Partial, Provider, Saved},
     served::Served,
 };
 
-/// A message that asks for something. Trouble is told in the answer: an error of the transport would show the user nothing but its code.
+/// A message that asks for something. Trouble is told in the answer: an error of the transport would show the user
+/// nothing but its code.
 pub(crate) trait Call: Send + Sync + 'static {
     /// What is answered.
     type Answer: Send + 'static;
@@ -26,9 +28,9 @@ pub(crate) trait Call: Send + Sync + 'static {
     /// The call's name in the protocol.
     const NAME: &'static str;
 
-    /// The type or function it concerns, for the log.
-    fn subject(&self) -> &str {
-        ""
+    /// What it concerns, for the log.
+    fn subject(&self) -> Subject<'_> {
+        Subject::Provider
     }
 
     /// What the host understands.
@@ -39,8 +41,18 @@ pub(crate) trait Call: Send + Sync + 'static {
     /// Answers.
     fn answer(&self, served: &Served, cx: &Context) -> impl Future<Output = Self::Answer> + Send;
 
-    /// Answers in place of a call that panicked or was cut: with what was saved on the way, or else what was there before.
+    /// Answers in place of a call that panicked or was cut: with what was saved on the way, or else what was there
+    /// before.
     fn lost(&self, served: &Served, saved: Option<Saved>, why: Diagnostic) -> Self::Answer;
+}
+
+/// What a call concerns.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Subject<'a> {
+    Provider,
+    Resource(&'a str),
+    DataSource(&'a str),
+    Function(&'a str),
 }
 
 /// The calls in flight.
@@ -99,16 +111,7 @@ impl Calls {
     pub(crate) async fn handle<C: Call>(&self, request: Request<C>) -> Result<Response<C::Answer>, Status> {
         let call = Arc::new(request.into_inner());
         let cx = self.context(call.client());
-        let span = tracing::error_span!(
-            "call",
-            tf_rpc = C::NAME,
-            tf_req_id = %uuid::Uuid::new_v4(),
-            tf_resource_type = tracing::field::Empty,
-        );
-        if !call.subject().is_empty() {
-            span.record("tf_resource_type", call.subject());
-        }
-        let answer = self.run(&call, &cx).instrument(span).await;
+        let answer = self.run(&call, &cx).instrument(span(C::NAME, call.subject())).await;
         Ok(Response::new(answer))
     }
 
@@ -139,6 +142,26 @@ impl Calls {
     }
 }
 
+/// The fields that every line of a call has, under the names that other providers use.
+fn span(name: &str, subject: Subject<'_>) -> Span {
+    // At the level of errors, so that those lines have the fields too when nothing else is logged.
+    let span = tracing::error_span!(
+        "call",
+        tf_rpc = name,
+        tf_req_id = %uuid::Uuid::new_v4(),
+        tf_resource_type = field::Empty,
+        tf_data_source_type = field::Empty,
+        tf_function = field::Empty,
+    );
+    match subject {
+        Subject::Provider => &span,
+        Subject::Resource(name) => span.record("tf_resource_type", name),
+        Subject::DataSource(name) => span.record("tf_data_source_type", name),
+        Subject::Function(name) => span.record("tf_function", name),
+    };
+    span
+}
+
 fn panicked(name: &str, error: JoinError) -> Diagnostic {
     let payload = error.try_into_panic().ok();
     let text = payload.as_ref().and_then(|payload| {
@@ -159,7 +182,8 @@ fn cut_off(name: &str) -> Diagnostic {
     Diagnostic::error(
         "The provider was told to end",
         format!(
-            "{name} did not end in time after the provider process received a signal. What was known to exist then is kept in the state."
+            "{name} did not end in time after the provider process received a signal. What was known to exist then is \
+             kept in the state."
         ),
     )
 }

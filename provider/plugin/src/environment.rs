@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf};
 use crate::logging::LogLevel;
 
 /// What the host says by environment variables.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Environment {
     /// `TF_PLUGIN_MAGIC_COOKIE`, by which a plugin knows that it was not started by hand.
     pub cookie: Option<String>,
@@ -19,6 +19,13 @@ pub struct Environment {
     pub multiplex_asked: bool,
     /// What may be logged, from `TF_LOG`, `TF_LOG_PROVIDER` and `TF_LOG_PROVIDER_<NAME>`.
     pub log: Option<LogLevel>,
+}
+
+impl Default for Environment {
+    /// Of a process without any variables.
+    fn default() -> Environment {
+        Environment::read("", |_| None)
+    }
 }
 
 impl Environment {

@@ -15,7 +15,8 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// Ends the process when the host says so.
 ///
-/// The host waits for this answer without a deadline, and then two seconds for the process: so nothing is waited for here.
+/// The host waits for this answer without a deadline, and then two seconds for the process: so nothing is waited for
+/// here.
 #[derive(Debug)]
 pub(crate) struct Controller {
     /// Cancelled by the call.

@@ -18,9 +18,9 @@ pub(crate) fn is_started_by_host(environment: &Environment) -> bool {
 #[must_use]
 pub fn started_by_hand(name: &str) -> String {
     format!(
-        "This is the Terraform provider {name}. Terraform or OpenTofu starts it by itself when a configuration names it under\n\
-         required_providers; there is nothing to be done with it by hand, except --version, --help, and --debug, which keeps\n\
-         it running for a debugger.\n"
+        "This is the Terraform provider {name}. Terraform or OpenTofu starts it by itself when a configuration\n\
+         names it under required_providers. There is nothing to be done with it by hand, except --version,\n\
+         --help, and --debug, which keeps it running for a debugger.\n"
     )
 }
 

@@ -1,7 +1,8 @@
 //! What is served: the traits a provider, its resources, data sources and functions fill in.
 //!
-//! The engine has done its part before a method here is called: values are decoded and have every attribute of the schema, tables are validated,
-//! plans are drafted. What a method answers is settled by the engine again before it is sent. Nothing here knows the protocol.
+//! The engine has done its part before a method here is called: values are decoded and have every attribute of the
+//! schema, tables are validated, plans are drafted. What a method answers is settled by the engine again before it is
+//! sent. Nothing here knows the protocol.
 
 mod context;
 mod data_source;
@@ -52,8 +53,9 @@ pub trait Provider: Send + Sync + 'static {
         Diagnostics::new()
     }
 
-    /// Takes over the provider block. During a plan values may be unknown, which must not be an error: what needs such a value says so when it is
-    /// called. May be called again, with other values, while earlier calls are still in flight.
+    /// Takes over the provider block. During a plan values may be unknown, which must not be an error: what needs such
+    /// a value says so when it is called. May be called again, with other values, while earlier calls are still in
+    /// flight.
     async fn configure(&self, config: &Value, cx: &Context) -> Diagnostics;
 
     /// Lets go of what the provider holds outside of the process: sessions, connections. It has about one second.

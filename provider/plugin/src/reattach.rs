@@ -26,7 +26,8 @@ pub fn value(address: &str, process: u32, socket: &Path) -> String {
 pub(crate) fn instructions(address: &str, process: u32, socket: &Path) -> String {
     let value = value(address, process, socket).replace('\'', r"'\''");
     format!(
-        "The provider runs until Ctrl-C. To use it, set this where Terraform or OpenTofu runs:\n\n    export {VARIABLE}='{value}'\n\n"
+        "The provider runs until Ctrl-C. To use it, set this where Terraform or OpenTofu runs:\n\n    \
+         export {VARIABLE}='{value}'\n\n"
     )
 }
 

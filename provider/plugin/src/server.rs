@@ -31,7 +31,8 @@ use crate::{
     tls::{MutualTls, TlsError},
 };
 
-/// The largest message in either direction, as Terraform's own library has it. The default would fail on a state of 5 MiB.
+/// The largest message in either direction, as Terraform's own library has it. The default would fail on a state of 5
+/// MiB.
 const LARGEST_MESSAGE: usize = 256 * 1024 * 1024;
 
 /// How long calls in flight may take to end after a signal.
@@ -120,19 +121,19 @@ impl Server {
     /// Answers until the host says `Shutdown` or `ending` comes, lets the provider go, and removes the socket.
     pub async fn run(self, provider: Arc<dyn Provider>, ending: impl Future<Output = Ending>) -> Ending {
         let Server {
-            socket: Socket { listener, file },
+            socket,
             tls,
             connections,
             ..
         } = self;
+        let Socket { listener, file } = socket;
         let (shutdown, ended) = (CancellationToken::new(), CancellationToken::new());
         let calls = Calls::new(Arc::clone(&provider));
-        let mut tasks = JoinSet::new();
+        let mut accepting = JoinSet::new();
         let mut serving = JoinSet::new();
-        let incoming = incoming(listener, tls.map(|tls| tls.acceptor), connections, &mut tasks);
-        let served = router(&calls, &shutdown, &ended)
-            .await
-            .serve_with_incoming_shutdown(incoming, ended.clone().cancelled_owned());
+        let incoming = incoming(listener, tls.map(|tls| tls.acceptor), connections, &mut accepting);
+        let services = router(&calls, &shutdown, &ended).await;
+        let served = services.serve_with_incoming_shutdown(incoming, ended.clone().cancelled_owned());
         serving.spawn(async move {
             if let Err(error) = served.await {
                 tracing::error!(%error, "the server failed");
@@ -144,31 +145,41 @@ impl Server {
             ending = ending => ending,
         };
         tracing::debug!(?ending, "ending");
-        calls.stop();
-        match ending {
-            Ending::Shutdown => {}
-            Ending::Terminated | Ending::Orphaned => {
-                tokio::select! {
-                    _ = timeout(STOP_GRACE, calls.idle()) => {}
-                    () = shutdown.cancelled() => {}
-                }
-                calls.cut();
-            }
-        }
+        wind_down(&calls, ending, &shutdown).await;
         let deadline = Instant::now() + SHUTDOWN;
         ended.cancel();
         let drained = async { tokio::join!(calls.idle_or_cut(), serving.join_next()) };
         if timeout(DRAIN, drained).await.is_err() {
             tracing::debug!("not everything had ended in time");
         }
-        // A task of its own: a panic here must not keep the socket.
-        let mut closing = JoinSet::new();
-        closing.spawn(async move { provider.shutdown().await });
-        if timeout_at(deadline, closing.join_next()).await.is_err() {
-            tracing::warn!("the provider did not let go in time");
-        }
+        let_go(provider, deadline).await;
         drop(file);
         ending
+    }
+}
+
+/// Interrupts the calls in flight. Unless the host has said that nobody waits for them, they get time for their answers.
+async fn wind_down(calls: &Calls, ending: Ending, shutdown: &CancellationToken) {
+    calls.stop();
+    match ending {
+        Ending::Shutdown => {}
+        Ending::Terminated | Ending::Orphaned => {
+            tokio::select! {
+                _ = timeout(STOP_GRACE, calls.idle()) => {}
+                () = shutdown.cancelled() => {}
+            }
+            calls.cut();
+        }
+    }
+}
+
+/// Has the provider let go of what it holds elsewhere.
+async fn let_go(provider: Arc<dyn Provider>, deadline: Instant) {
+    // A task of its own: a panic here must not keep the socket.
+    let mut closing = JoinSet::new();
+    closing.spawn(async move { provider.shutdown().await });
+    if timeout_at(deadline, closing.join_next()).await.is_err() {
+        tracing::warn!("the provider did not let go in time");
     }
 }
 

@@ -1,7 +1,8 @@
 //! Mutual TLS as go-plugin does it: each side shows a certificate it has just made, and knows the other's by heart.
 //!
-//! The host's certificate is P-521 and marked as an authority. The usual verifier refuses an authority as an end entity, and a library without P-521
-//! would ask for no certificate at all; so the one exact certificate is pinned here, and its signature checked by aws-lc.
+//! The host's certificate is P-521 and marked as an authority. The usual verifier refuses an authority as an end
+//! entity, and a library without P-521 would ask for no certificate at all; so the one exact certificate is pinned
+//! here, and its signature checked by aws-lc.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -69,7 +70,8 @@ impl MutualTls {
     }
 }
 
-/// Makes a self-signed certificate of the kind Go accepts: for `localhost` by subject alternative name, usable by servers.
+/// Makes a self-signed certificate of the kind Go accepts: for `localhost` by subject alternative name, usable by
+/// servers.
 fn own_certificate() -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), rcgen::Error> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;

@@ -32,7 +32,8 @@ pub trait Resource: Send + Sync + 'static {
         Diagnostics::new()
     }
 
-    /// Refines a plan after the table had its say; also called when the plan is to delete. `private` goes on to create, update or delete.
+    /// Refines a plan after the table had its say; also called when the plan is to delete. `private` goes on to create,
+    /// update or delete.
     async fn plan(&self, draft: &mut Draft<'_>, private: &mut Private, cx: &Context) -> Diagnostics {
         let (_, _, _) = (draft, private, cx);
         Diagnostics::new()
@@ -115,8 +116,8 @@ pub struct ReadRequest {
 /// What exists after a change.
 #[derive(Clone, Debug)]
 pub struct Applied {
-    /// What exists: after a create with an error, whatever came into being; after a delete, what is left. `None` is nothing, or, for an update or a
-    /// delete that failed, the prior state.
+    /// What exists: after a create with an error, whatever came into being; after a delete, what is left. `None` is
+    /// nothing, or, for an update or a delete that failed, the prior state.
     pub state: Option<Value>,
     /// What is to be remembered about it.
     pub private: Private,

@@ -1,7 +1,7 @@
 //! `ApplyResourceChange`: create, update or delete, by which of prior and planned state is null.
 //!
-//! Whatever is answered is saved, with an error too. So a change that failed answers with what is true afterwards, and where nothing better is known,
-//! with the state before.
+//! Whatever is answered is saved, with an error too. So a change that failed answers with what is true afterwards, and
+//! where nothing better is known, with the state before.
 
 use cty::Value;
 use engine::{
@@ -13,7 +13,7 @@ use proto::tfplugin6::apply_resource_change;
 
 use super::check;
 use crate::{
-    calls::Call,
+    calls::{Call, Subject},
     provider::{Applied, Context, CreateRequest, DeleteRequest, Resource, Saved, UpdateRequest},
     served::{Offered, Served},
     wire,
@@ -24,8 +24,8 @@ impl Call for apply_resource_change::Request {
 
     const NAME: &'static str = "ApplyResourceChange";
 
-    fn subject(&self) -> &str {
-        &self.type_name
+    fn subject(&self) -> Subject<'_> {
+        Subject::Resource(&self.type_name)
     }
 
     async fn answer(&self, served: &Served, cx: &Context) -> Self::Answer {
@@ -57,15 +57,14 @@ fn rescued(
     saved: Option<Saved>,
     found: Diagnostics,
 ) -> apply_resource_change::Response {
-    let state = saved
-        .zip(served.resource(&request.type_name).ok())
-        .and_then(|(saved, resource)| {
-            let (state, _) = wire::without_unknowns(saved.state);
-            let state = state.canonical(resource.ty());
-            wire::encode(&state, resource.ty())
-                .ok()
-                .map(|state| (state, saved.private.to_bytes()))
-        });
+    let resource = served.resource(&request.type_name).ok();
+    let state = saved.zip(resource).and_then(|(Saved { state, private }, resource)| {
+        // Also takes write-only values out: the host would refuse the whole answer for one.
+        let planned = wire::decode(request.planned_state.as_ref(), resource.ty()).unwrap_or(Value::Null);
+        let (state, _) = wire::without_unknowns(apply::settle(resource.schema(), &planned, state));
+        let state = wire::encode(&state, resource.ty()).ok()?;
+        Some((state, private.to_bytes()))
+    });
     match state {
         None => unchanged(request, found),
         Some((state, private)) => apply_resource_change::Response {

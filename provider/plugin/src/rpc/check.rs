@@ -1,4 +1,5 @@
-//! The host's rules, checked before an answer leaves: in debug builds, where a mistake should be found by whoever makes it.
+//! The host's rules, checked before an answer leaves: in debug builds, where a mistake should be found by whoever makes
+//! it.
 
 use cty::Value;
 use engine::{

@@ -20,7 +20,8 @@ impl Call for configure_provider::Request {
     }
 
     async fn answer(&self, served: &Served, cx: &Context) -> Self::Answer {
-        tracing::debug!(host_version = %self.terraform_version, provider_version = served.provider.version(), "configuring");
+        let version = served.provider.version();
+        tracing::debug!(host_version = %self.terraform_version, provider_version = version, "configuring");
         let found = match wire::decode(self.config.as_ref(), served.provider_type()) {
             Ok(config) => served.provider.configure(&config, cx).await,
             Err(error) => Diagnostics::from(error),

@@ -5,7 +5,7 @@ use proto::tfplugin6::{ClientCapabilities, read_data_source};
 
 use super::check;
 use crate::{
-    calls::Call,
+    calls::{Call, Subject},
     provider::{Context, DataAnswer, Saved},
     served::Served,
     wire,
@@ -16,8 +16,8 @@ impl Call for read_data_source::Request {
 
     const NAME: &'static str = "ReadDataSource";
 
-    fn subject(&self) -> &str {
-        &self.type_name
+    fn subject(&self) -> Subject<'_> {
+        Subject::DataSource(&self.type_name)
     }
 
     fn client(&self) -> Option<&ClientCapabilities> {

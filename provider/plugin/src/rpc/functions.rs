@@ -11,7 +11,7 @@ use proto::tfplugin6::{self as proto6, call_function, get_functions};
 
 use super::check;
 use crate::{
-    calls::Call,
+    calls::{Call, Subject},
     provider::{Context, FunctionError, Saved},
     served::Served,
     wire,
@@ -53,8 +53,8 @@ impl Call for call_function::Request {
 
     const NAME: &'static str = "CallFunction";
 
-    fn subject(&self) -> &str {
-        &self.name
+    fn subject(&self) -> Subject<'_> {
+        Subject::Function(&self.name)
     }
 
     async fn answer(&self, served: &Served, _: &Context) -> Self::Answer {

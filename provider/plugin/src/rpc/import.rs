@@ -8,7 +8,7 @@ use proto::tfplugin6::{
 
 use super::check;
 use crate::{
-    calls::Call,
+    calls::{Call, Subject},
     provider::{Context, Saved},
     served::Served,
     wire,
@@ -19,8 +19,8 @@ impl Call for import_resource_state::Request {
 
     const NAME: &'static str = "ImportResourceState";
 
-    fn subject(&self) -> &str {
-        &self.type_name
+    fn subject(&self) -> Subject<'_> {
+        Subject::Resource(&self.type_name)
     }
 
     fn client(&self) -> Option<&ClientCapabilities> {

@@ -1,4 +1,6 @@
 //! `PlanResourceChange`: the table drafts, the resource refines. The same is asked again during the apply.
+//!
+//! The host's own proposal is not looked at: the engine makes it from configuration and prior state, better for sets.
 
 use engine::{
     diagnostics::{Diagnostic, Diagnostics},
@@ -8,7 +10,7 @@ use proto::tfplugin6::{ClientCapabilities, plan_resource_change};
 
 use super::check;
 use crate::{
-    calls::Call,
+    calls::{Call, Subject},
     provider::{Context, Saved},
     served::Served,
     wire,
@@ -19,8 +21,8 @@ impl Call for plan_resource_change::Request {
 
     const NAME: &'static str = "PlanResourceChange";
 
-    fn subject(&self) -> &str {
-        &self.type_name
+    fn subject(&self) -> Subject<'_> {
+        Subject::Resource(&self.type_name)
     }
 
     fn client(&self) -> Option<&ClientCapabilities> {

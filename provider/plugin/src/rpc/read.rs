@@ -1,4 +1,5 @@
-//! `ReadResource`. A state left out of the answer would take the object out of the state, and private data left out would be lost.
+//! `ReadResource`. A state left out of the answer would take the object out of the state, and private data left out
+//! would be lost.
 
 use cty::{Path, Value};
 use engine::{
@@ -9,7 +10,7 @@ use proto::tfplugin6::{ClientCapabilities, read_resource};
 
 use super::check;
 use crate::{
-    calls::Call,
+    calls::{Call, Subject},
     provider::{Context, ReadAnswer, ReadRequest, Saved},
     served::Served,
     wire,
@@ -20,8 +21,8 @@ impl Call for read_resource::Request {
 
     const NAME: &'static str = "ReadResource";
 
-    fn subject(&self) -> &str {
-        &self.type_name
+    fn subject(&self) -> Subject<'_> {
+        Subject::Resource(&self.type_name)
     }
 
     fn client(&self) -> Option<&ClientCapabilities> {

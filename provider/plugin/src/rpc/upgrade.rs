@@ -8,7 +8,7 @@ use proto::tfplugin6::upgrade_resource_state;
 
 use super::check;
 use crate::{
-    calls::Call,
+    calls::{Call, Subject},
     provider::{Context, Saved},
     served::Served,
     wire,
@@ -19,8 +19,8 @@ impl Call for upgrade_resource_state::Request {
 
     const NAME: &'static str = "UpgradeResourceState";
 
-    fn subject(&self) -> &str {
-        &self.type_name
+    fn subject(&self) -> Subject<'_> {
+        Subject::Resource(&self.type_name)
     }
 
     async fn answer(&self, served: &Served, _: &Context) -> Self::Answer {

@@ -1,4 +1,5 @@
-//! `Validate...Config`: the table first, then what goes beyond it. The provider is not configured, and values may be unknown.
+//! `Validate...Config`: the table first, then what goes beyond it. The provider is not configured, and values may be
+//! unknown.
 
 use cty::Value;
 use engine::{
@@ -11,7 +12,7 @@ use proto::tfplugin6::{
 };
 
 use crate::{
-    calls::Call,
+    calls::{Call, Subject},
     provider::{Context, Saved},
     served::Served,
     wire,
@@ -57,8 +58,8 @@ impl Call for validate_resource_config::Request {
 
     const NAME: &'static str = "ValidateResourceConfig";
 
-    fn subject(&self) -> &str {
-        &self.type_name
+    fn subject(&self) -> Subject<'_> {
+        Subject::Resource(&self.type_name)
     }
 
     fn client(&self) -> Option<&ClientCapabilities> {
@@ -91,8 +92,8 @@ impl Call for validate_data_resource_config::Request {
 
     const NAME: &'static str = "ValidateDataResourceConfig";
 
-    fn subject(&self) -> &str {
-        &self.type_name
+    fn subject(&self) -> Subject<'_> {
+        Subject::DataSource(&self.type_name)
     }
 
     async fn answer(&self, served: &Served, cx: &Context) -> Self::Answer {

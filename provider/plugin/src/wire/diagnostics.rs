@@ -21,21 +21,21 @@ fn one(diagnostic: Diagnostic) -> proto::tfplugin6::Diagnostic {
         path,
     } = diagnostic;
     let path = path.filter(|path| !path.is_root());
-    let place = path.as_ref().map(ToString::to_string).unwrap_or_default();
+    let diagnostic_attribute = path.as_ref().map(ToString::to_string).unwrap_or_default();
     let severity = match severity {
         Severity::Error => {
-            tracing::error!(diagnostic_summary = %summary, diagnostic_detail = %detail, diagnostic_attribute = %place, "answering an error");
+            tracing::error!(diagnostic_summary = %summary, diagnostic_detail = %detail, %diagnostic_attribute, "answering an error");
             diagnostic::Severity::Error
         }
         Severity::Warning => {
-            tracing::warn!(diagnostic_summary = %summary, diagnostic_detail = %detail, diagnostic_attribute = %place, "answering a warning");
+            tracing::warn!(diagnostic_summary = %summary, diagnostic_detail = %detail, %diagnostic_attribute, "answering a warning");
             diagnostic::Severity::Warning
         }
     };
     // The host shows the line of a top-level attribute, but only the resource's header for anything inside one.
     let is_inside = path.as_ref().is_some_and(|path| path.steps().len() > 1);
-    let detail = if is_inside && !detail.contains(&place) {
-        format!("{detail}\n\nWhere: {place}")
+    let detail = if is_inside && !detail.contains(&diagnostic_attribute) {
+        format!("{detail}\n\nWhere: {diagnostic_attribute}")
     } else {
         detail
     };

@@ -14,7 +14,10 @@ pub(crate) fn decode(value: Option<&DynamicValue>, ty: &Type) -> Result<Value, D
         Some(_) | None => Ok(Value::Null),
     };
     decoded.map_err(|error| {
-        let detail = format!("A value does not fit the provider's schema: {error}. The provider may have been exchanged while it was in use.");
+        let detail = format!(
+            "A value does not fit the provider's schema: {error}. The provider may have been exchanged while it was \
+             in use."
+        );
         Diagnostic::error("Unreadable value", detail).at(error.path)
     })
 }

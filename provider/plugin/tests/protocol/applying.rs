@@ -55,7 +55,7 @@ async fn a_change_is_made() {
     let thing = state(&created);
     assert_eq!(thing.get("id").as_str(), Some("thing-a"));
     assert_eq!(thing.get("parts").get("lid").get("serial").as_str(), Some("a/lid"));
-    assert_eq!(created.private, br#"{"plans":1,"secret_length":0}"#);
+    assert_eq!(created.private, br#"{"plans":1,"secret_length":1}"#);
 
     let resized = thing.clone().with("size", 2).with("label", Value::unknown());
     let updated = host.apply(&thing, &resized).await;
@@ -84,6 +84,7 @@ async fn a_create_that_fails_saves_what_exists() {
         let saved = state(&answer);
         assert_eq!(saved.get("id").as_str(), id, "{behaviour}");
         assert!(saved.is_wholly_known(), "{behaviour}");
+        assert!(saved.get("secret").is_null(), "{behaviour}");
         assert_eq!(saved.is_null(), id.is_none(), "{behaviour}");
     }
 }

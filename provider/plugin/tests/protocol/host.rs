@@ -152,13 +152,18 @@ impl Host {
     }
 }
 
-/// Asks for a change of a thing.
+/// Asks for a change of a thing. Its configuration has a secret.
 pub fn apply_request(prior: &Value, planned: &Value) -> wire::apply_resource_change::Request {
+    let config = if planned.is_null() {
+        Value::Null
+    } else {
+        planned.clone().with("secret", "s")
+    };
     wire::apply_resource_change::Request {
         type_name: "corner_thing".to_owned(),
         prior_state: Some(thing(prior)),
         planned_state: Some(thing(planned)),
-        config: Some(thing(planned)),
+        config: Some(thing(&config)),
         planned_private: br#"{"plans":1}"#.to_vec(),
         ..Default::default()
     }

@@ -186,6 +186,28 @@ async fn it_logs_what_it_is_asked_for() {
 }
 
 #[tokio::test]
+async fn everything_it_logs_is_readable_and_its_own() {
+    let mut process = Process::start(&[], &hosted("TRACE"));
+    let channel = process.connected().await;
+    ProviderClient::new(channel.clone())
+        .get_metadata(get_metadata::Request {})
+        .await
+        .unwrap();
+    GrpcControllerClient::new(channel).shutdown(Empty {}).await.unwrap();
+    let (_, _, stderr) = process.ended().await;
+    let lines: Vec<serde_json::Value> = stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().any(|line| line["@level"] == "trace"), "{stderr}");
+    for line in &lines {
+        let module = line["@module"].as_str().unwrap();
+        assert!(module.starts_with("plugin.") || module.starts_with("corner"), "{line}");
+        assert!(
+            line.as_object().unwrap().values().all(serde_json::Value::is_string),
+            "{line}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn for_a_debugger_it_says_how_to_attach() {
     let mut process = Process::start(&["--debug"], &[]);
     let mut text = String::new();

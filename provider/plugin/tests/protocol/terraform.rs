@@ -39,7 +39,14 @@ impl Workspace {
     }
 
     fn configure(&self, resources: &str) {
-        let header = "terraform {\n  required_providers {\n    corner = { source = \"acme/corner\" }\n  }\n}\nprovider \"corner\" {}\n";
+        let header = r#"
+            terraform {
+              required_providers {
+                corner = { source = "acme/corner" }
+              }
+            }
+            provider "corner" {}
+        "#;
         fs::write(self.directory.path().join("main.tf"), format!("{header}{resources}")).unwrap();
     }
 
