@@ -21,6 +21,8 @@ mod retry;
 mod secret;
 mod session;
 mod task;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod transport;
 mod uuid;

@@ -13,7 +13,7 @@ impl Objects<'_, Host> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn servertime(&self, host: &Ref<Host>) -> Result<Timestamp, Error> {
+    pub async fn servertime(self, host: &Ref<Host>) -> Result<Timestamp, Error> {
         self.get("host.get_servertime", host, Vec::new()).await
     }
 
@@ -21,7 +21,7 @@ impl Objects<'_, Host> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn compute_free_memory(&self, host: &Ref<Host>) -> Result<i64, Error> {
+    pub async fn compute_free_memory(self, host: &Ref<Host>) -> Result<i64, Error> {
         self.get("host.compute_free_memory", host, Vec::new()).await
     }
 
@@ -29,7 +29,7 @@ impl Objects<'_, Host> {
     ///
     /// # Errors
     /// `is_duplicate_key` if the key is there, even with the same value.
-    pub async fn add_to_other_config(&self, host: &Ref<Host>, key: &str, value: &str) -> Result<(), Error> {
+    pub async fn add_to_other_config(self, host: &Ref<Host>, key: &str, value: &str) -> Result<(), Error> {
         self.add_pair("host.add_to_other_config", host, key, value).await
     }
 
@@ -37,7 +37,7 @@ impl Objects<'_, Host> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn remove_from_other_config(&self, host: &Ref<Host>, key: &str) -> Result<(), Error> {
+    pub async fn remove_from_other_config(self, host: &Ref<Host>, key: &str) -> Result<(), Error> {
         self.set("host.remove_from_other_config", host, vec![Value::text(key)])
             .await
     }

@@ -57,7 +57,7 @@ impl<'a, C> Objects<'a, C> {
     }
 
     /// Makes a write that may happen twice without harm.
-    async fn set(&self, method: &'static str, object: &Ref<C>, params: Vec<Value>) -> Result<(), Error> {
+    async fn set(self, method: &'static str, object: &Ref<C>, params: Vec<Value>) -> Result<(), Error> {
         self.act(method, object, params, self.pool.quick(), Repeat::Idempotent)
             .await
             .map(drop)
@@ -65,7 +65,7 @@ impl<'a, C> Objects<'a, C> {
 
     /// Makes a call on an object.
     async fn act(
-        &self,
+        self,
         method: &'static str,
         object: &Ref<C>,
         params: Vec<Value>,
@@ -78,14 +78,14 @@ impl<'a, C> Objects<'a, C> {
     }
 
     /// Makes a quick read of one value of an object.
-    async fn get<T: FromValue>(&self, method: &'static str, object: &Ref<C>, params: Vec<Value>) -> Result<T, Error> {
+    async fn get<T: FromValue>(self, method: &'static str, object: &Ref<C>, params: Vec<Value>) -> Result<T, Error> {
         let value = self
             .act(method, object, params, self.pool.quick(), Repeat::Idempotent)
             .await?;
         self.typed(method, object.as_str(), value)
     }
 
-    fn typed<T: FromValue>(&self, method: &'static str, object: &str, value: Value) -> Result<T, Error> {
+    fn typed<T: FromValue>(self, method: &'static str, object: &str, value: Value) -> Result<T, Error> {
         T::from_value(value).ok_or_else(|| {
             self.pool
                 .malformed(method, Some(object), format_args!("it is no {}", T::EXPECTED))
@@ -93,7 +93,7 @@ impl<'a, C> Objects<'a, C> {
     }
 
     /// Takes a reference that must not be null, such as that of a new object.
-    fn made<D>(&self, method: &'static str, object: &str, value: Value) -> Result<Ref<D>, Error> {
+    fn made<D>(self, method: &'static str, object: &str, value: Value) -> Result<Ref<D>, Error> {
         let made: Ref<D> = self.typed(method, object, value)?;
         if made.is_null() {
             return Err(self.pool.malformed(method, Some(object), "it names no object"));
@@ -107,7 +107,7 @@ impl<C: Class> Objects<'_, C> {
     ///
     /// # Errors
     /// `is_gone` if the object does not exist.
-    pub async fn record(&self, object: &Ref<C>) -> Result<C::Record, Error> {
+    pub async fn record(self, object: &Ref<C>) -> Result<C::Record, Error> {
         let call = Call {
             method: C::GET_RECORD,
             params: vec![Value::text(object.as_str())],
@@ -125,7 +125,7 @@ impl<C: Class> Objects<'_, C> {
     ///
     /// # Errors
     /// `is_gone` if there is none.
-    pub async fn by_uuid(&self, uuid: Uuid) -> Result<Ref<C>, Error> {
+    pub async fn by_uuid(self, uuid: Uuid) -> Result<Ref<C>, Error> {
         let text = uuid.to_string();
         let value = self
             .pool
@@ -144,7 +144,7 @@ impl<C: Class> Objects<'_, C> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn record_by_uuid(&self, uuid: Uuid) -> Result<Option<(Ref<C>, C::Record)>, Error> {
+    pub async fn record_by_uuid(self, uuid: Uuid) -> Result<Option<(Ref<C>, C::Record)>, Error> {
         Ok(self.records_where(&Filter::uuid(uuid)).await?.into_iter().next())
     }
 
@@ -153,7 +153,7 @@ impl<C: Class> Objects<'_, C> {
     ///
     /// # Errors
     /// The call failed, or a record cannot be decoded: never a part of the list.
-    pub async fn records_where(&self, filter: &Filter) -> Result<Vec<(Ref<C>, C::Record)>, Error> {
+    pub async fn records_where(self, filter: &Filter) -> Result<Vec<(Ref<C>, C::Record)>, Error> {
         let mut list = List::<C>(Vec::new());
         self.listing(filter, self.pool.quick(), &mut list).await?;
         Ok(list.0)
@@ -163,7 +163,7 @@ impl<C: Class> Objects<'_, C> {
     ///
     /// # Errors
     /// As for [`Objects::records_where`].
-    pub async fn all_records(&self) -> Result<Vec<(Ref<C>, C::Record)>, Error> {
+    pub async fn all_records(self) -> Result<Vec<(Ref<C>, C::Record)>, Error> {
         self.records_where(&Filter::all()).await
     }
 
@@ -172,7 +172,7 @@ impl<C: Class> Objects<'_, C> {
     /// # Errors
     /// The call failed or a record cannot be decoded; what was handed out by then is a part of the list only.
     pub async fn each_where(
-        &self,
+        self,
         filter: &Filter,
         limit: Duration,
         each: impl FnMut(Ref<C>, C::Record) + Send,
@@ -189,7 +189,7 @@ impl<C: Class> Objects<'_, C> {
     ///
     /// # Errors
     /// As for [`Objects::records_where`].
-    pub async fn records_by_ref(&self, objects: &[Ref<C>]) -> Result<Vec<(Ref<C>, C::Record)>, Error> {
+    pub async fn records_by_ref(self, objects: &[Ref<C>]) -> Result<Vec<(Ref<C>, C::Record)>, Error> {
         let wanted: Vec<&Ref<C>> = objects
             .iter()
             .filter(|object| !object.is_null())
@@ -208,7 +208,7 @@ impl<C: Class> Objects<'_, C> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn refs_where(&self, filter: &Filter) -> Result<Vec<Ref<C>>, Error> {
+    pub async fn refs_where(self, filter: &Filter) -> Result<Vec<Ref<C>>, Error> {
         let params = vec![Value::text(filter.to_string())];
         let value = self
             .pool
@@ -221,7 +221,7 @@ impl<C: Class> Objects<'_, C> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn by_name_label(&self, name: &str) -> Result<Vec<Ref<C>>, Error> {
+    pub async fn by_name_label(self, name: &str) -> Result<Vec<Ref<C>>, Error> {
         let params = vec![Value::text(name)];
         let value = self
             .pool
@@ -236,7 +236,7 @@ impl<C: Class> Objects<'_, C> {
         self.typed(C::GET_BY_NAME_LABEL, name, value)
     }
 
-    async fn listing(&self, filter: &Filter, limit: Duration, collect: &mut dyn Collect) -> Result<(), Error> {
+    async fn listing(self, filter: &Filter, limit: Duration, collect: &mut dyn Collect) -> Result<(), Error> {
         let call = Call {
             method: C::GET_ALL_RECORDS_WHERE,
             params: vec![Value::text(filter.to_string())],
@@ -258,7 +258,7 @@ impl<C: Class> Objects<'_, C> {
 
 /// The calls that every class with `other_config` and `tags` has; the method names stand with the class.
 impl<C> Objects<'_, C> {
-    async fn add_pair(&self, method: &'static str, object: &Ref<C>, key: &str, value: &str) -> Result<(), Error> {
+    async fn add_pair(self, method: &'static str, object: &Ref<C>, key: &str, value: &str) -> Result<(), Error> {
         // A second time would fail with a duplicate key although the first one was ours: not to be repeated blindly.
         let params = vec![Value::text(key), Value::text(value)];
         self.act(method, object, params, self.pool.quick(), Repeat::Once)
@@ -266,7 +266,7 @@ impl<C> Objects<'_, C> {
             .map(drop)
     }
 
-    async fn set_map(&self, method: &'static str, object: &Ref<C>, map: &TextMap) -> Result<(), Error> {
+    async fn set_map(self, method: &'static str, object: &Ref<C>, map: &TextMap) -> Result<(), Error> {
         self.set(method, object, vec![Value::map(map)]).await
     }
 }
@@ -305,7 +305,10 @@ impl<C: Class, F: FnMut(Ref<C>, C::Record) + Send> Collect for Stream<C, F> {
     }
 }
 
-fn listed<C: Class>(part: Emitted) -> Result<Option<(Ref<C>, C::Record)>, WireError> {
+/// A record with its reference.
+type Listed<C> = (Ref<C>, <C as Class>::Record);
+
+fn listed<C: Class>(part: Emitted) -> Result<Option<Listed<C>>, WireError> {
     match part {
         Emitted::Record(object, value) => {
             let record = decode::<C>(&object, value).map_err(|error| WireError::Record(error.to_string()))?;

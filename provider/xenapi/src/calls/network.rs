@@ -31,7 +31,7 @@ impl Objects<'_, Vif> {
     ///
     /// # Errors
     /// `is_invalid_value` if the device is taken or the MAC address malformed.
-    pub async fn create(&self, new: &NewVif) -> Result<Ref<Vif>, Error> {
+    pub async fn create(self, new: &NewVif) -> Result<Ref<Vif>, Error> {
         let method = "VIF.create";
         let members = [
             ("device", Value::text(&new.device)),
@@ -61,7 +61,7 @@ impl Objects<'_, Vif> {
     ///
     /// # Errors
     /// `is_gone_object` if it is gone already; not allowed while attached to a running VM.
-    pub async fn destroy(&self, vif: &Ref<Vif>) -> Result<(), Error> {
+    pub async fn destroy(self, vif: &Ref<Vif>) -> Result<(), Error> {
         self.set("VIF.destroy", vif, Vec::new()).await
     }
 
@@ -69,7 +69,7 @@ impl Objects<'_, Vif> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn move_to(&self, vif: &Ref<Vif>, network: &Ref<Network>) -> Result<(), Error> {
+    pub async fn move_to(self, vif: &Ref<Vif>, network: &Ref<Network>) -> Result<(), Error> {
         self.set("VIF.move", vif, vec![Value::text(network.as_str())]).await
     }
 
@@ -77,7 +77,7 @@ impl Objects<'_, Vif> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn unplug(&self, vif: &Ref<Vif>, limit: Duration) -> Result<(), Error> {
+    pub async fn unplug(self, vif: &Ref<Vif>, limit: Duration) -> Result<(), Error> {
         self.act("VIF.unplug", vif, Vec::new(), limit, Repeat::Idempotent)
             .await
             .map(drop)

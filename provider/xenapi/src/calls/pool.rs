@@ -13,7 +13,7 @@ impl Objects<'_, PoolObject> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn get_other_config(&self, pool: &Ref<PoolObject>) -> Result<TextMap, Error> {
+    pub async fn get_other_config(self, pool: &Ref<PoolObject>) -> Result<TextMap, Error> {
         self.get("pool.get_other_config", pool, Vec::new()).await
     }
 
@@ -21,7 +21,7 @@ impl Objects<'_, PoolObject> {
     ///
     /// # Errors
     /// `is_duplicate_key` if the key is there, even with the same value.
-    pub async fn add_to_other_config(&self, pool: &Ref<PoolObject>, key: &str, value: &str) -> Result<(), Error> {
+    pub async fn add_to_other_config(self, pool: &Ref<PoolObject>, key: &str, value: &str) -> Result<(), Error> {
         self.add_pair("pool.add_to_other_config", pool, key, value).await
     }
 
@@ -29,7 +29,7 @@ impl Objects<'_, PoolObject> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn remove_from_other_config(&self, pool: &Ref<PoolObject>, key: &str) -> Result<(), Error> {
+    pub async fn remove_from_other_config(self, pool: &Ref<PoolObject>, key: &str) -> Result<(), Error> {
         self.set("pool.remove_from_other_config", pool, vec![Value::text(key)])
             .await
     }
@@ -38,7 +38,7 @@ impl Objects<'_, PoolObject> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn get_tags(&self, pool: &Ref<PoolObject>) -> Result<BTreeSet<String>, Error> {
+    pub async fn get_tags(self, pool: &Ref<PoolObject>) -> Result<BTreeSet<String>, Error> {
         self.get("pool.get_tags", pool, Vec::new()).await
     }
 
@@ -46,7 +46,7 @@ impl Objects<'_, PoolObject> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn add_tags(&self, pool: &Ref<PoolObject>, tag: &str) -> Result<(), Error> {
+    pub async fn add_tags(self, pool: &Ref<PoolObject>, tag: &str) -> Result<(), Error> {
         self.set("pool.add_tags", pool, vec![Value::text(tag)]).await
     }
 
@@ -54,7 +54,7 @@ impl Objects<'_, PoolObject> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn remove_tags(&self, pool: &Ref<PoolObject>, tag: &str) -> Result<(), Error> {
+    pub async fn remove_tags(self, pool: &Ref<PoolObject>, tag: &str) -> Result<(), Error> {
         self.set("pool.remove_tags", pool, vec![Value::text(tag)]).await
     }
 }

@@ -50,7 +50,7 @@ impl Objects<'_, Vdi> {
     ///
     /// # Errors
     /// `is_storage_full` if there is no room; a `MaybeSent` one may have left a disk of that name.
-    pub async fn create(&self, new: &NewVdi, limit: Duration) -> Result<Ref<Vdi>, Error> {
+    pub async fn create(self, new: &NewVdi, limit: Duration) -> Result<Ref<Vdi>, Error> {
         let method = "VDI.create";
         let members = [
             ("name_label", Value::text(&new.name_label)),
@@ -77,7 +77,7 @@ impl Objects<'_, Vdi> {
     ///
     /// # Errors
     /// `is_gone_object` if it is gone already, `is_in_use` if a VM has it.
-    pub async fn destroy(&self, vdi: &Ref<Vdi>, limit: Duration) -> Result<(), Error> {
+    pub async fn destroy(self, vdi: &Ref<Vdi>, limit: Duration) -> Result<(), Error> {
         self.act("VDI.destroy", vdi, Vec::new(), limit, Repeat::Idempotent)
             .await
             .map(drop)
@@ -87,7 +87,7 @@ impl Objects<'_, Vdi> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn resize(&self, vdi: &Ref<Vdi>, bytes: i64, limit: Duration) -> Result<(), Error> {
+    pub async fn resize(self, vdi: &Ref<Vdi>, bytes: i64, limit: Duration) -> Result<(), Error> {
         self.act("VDI.resize", vdi, vec![Value::Int(bytes)], limit, Repeat::Idempotent)
             .await
             .map(drop)
@@ -97,7 +97,7 @@ impl Objects<'_, Vdi> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn forget(&self, vdi: &Ref<Vdi>) -> Result<(), Error> {
+    pub async fn forget(self, vdi: &Ref<Vdi>) -> Result<(), Error> {
         self.set("VDI.forget", vdi, Vec::new()).await
     }
 
@@ -105,7 +105,7 @@ impl Objects<'_, Vdi> {
     ///
     /// # Errors
     /// `is_duplicate_key` if the key is there, even with the same value.
-    pub async fn add_to_other_config(&self, vdi: &Ref<Vdi>, key: &str, value: &str) -> Result<(), Error> {
+    pub async fn add_to_other_config(self, vdi: &Ref<Vdi>, key: &str, value: &str) -> Result<(), Error> {
         self.add_pair("VDI.add_to_other_config", vdi, key, value).await
     }
 
@@ -113,7 +113,7 @@ impl Objects<'_, Vdi> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn remove_from_other_config(&self, vdi: &Ref<Vdi>, key: &str) -> Result<(), Error> {
+    pub async fn remove_from_other_config(self, vdi: &Ref<Vdi>, key: &str) -> Result<(), Error> {
         self.set("VDI.remove_from_other_config", vdi, vec![Value::text(key)])
             .await
     }
@@ -122,7 +122,7 @@ impl Objects<'_, Vdi> {
     ///
     /// # Errors
     /// The call failed, or a key cannot be sent.
-    pub async fn set_other_config(&self, vdi: &Ref<Vdi>, map: &TextMap) -> Result<(), Error> {
+    pub async fn set_other_config(self, vdi: &Ref<Vdi>, map: &TextMap) -> Result<(), Error> {
         self.set_map("VDI.set_other_config", vdi, map).await
     }
 }
@@ -132,7 +132,7 @@ impl Objects<'_, Vbd> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn create(&self, new: &NewVbd) -> Result<Ref<Vbd>, Error> {
+    pub async fn create(self, new: &NewVbd) -> Result<Ref<Vbd>, Error> {
         let method = "VBD.create";
         let members = [
             ("VM", Value::text(new.vm.as_str())),
@@ -165,7 +165,7 @@ impl Objects<'_, Vbd> {
     ///
     /// # Errors
     /// `is_gone_object` if it is gone already; not allowed while attached to a running VM.
-    pub async fn destroy(&self, vbd: &Ref<Vbd>) -> Result<(), Error> {
+    pub async fn destroy(self, vbd: &Ref<Vbd>) -> Result<(), Error> {
         self.set("VBD.destroy", vbd, Vec::new()).await
     }
 
@@ -173,7 +173,7 @@ impl Objects<'_, Vbd> {
     ///
     /// # Errors
     /// `is_busy` if the guest holds it, `is_wrong_power_state` if it is detached already.
-    pub async fn unplug(&self, vbd: &Ref<Vbd>, limit: Duration) -> Result<(), Error> {
+    pub async fn unplug(self, vbd: &Ref<Vbd>, limit: Duration) -> Result<(), Error> {
         self.act("VBD.unplug", vbd, Vec::new(), limit, Repeat::Idempotent)
             .await
             .map(drop)
@@ -183,7 +183,7 @@ impl Objects<'_, Vbd> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn eject(&self, vbd: &Ref<Vbd>, limit: Duration) -> Result<(), Error> {
+    pub async fn eject(self, vbd: &Ref<Vbd>, limit: Duration) -> Result<(), Error> {
         self.act("VBD.eject", vbd, Vec::new(), limit, Repeat::Idempotent)
             .await
             .map(drop)
@@ -195,7 +195,7 @@ impl Objects<'_, Sr> {
     ///
     /// # Errors
     /// `is_duplicate_key` if the key is there, even with the same value.
-    pub async fn add_to_other_config(&self, sr: &Ref<Sr>, key: &str, value: &str) -> Result<(), Error> {
+    pub async fn add_to_other_config(self, sr: &Ref<Sr>, key: &str, value: &str) -> Result<(), Error> {
         self.add_pair("SR.add_to_other_config", sr, key, value).await
     }
 
@@ -203,7 +203,7 @@ impl Objects<'_, Sr> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn remove_from_other_config(&self, sr: &Ref<Sr>, key: &str) -> Result<(), Error> {
+    pub async fn remove_from_other_config(self, sr: &Ref<Sr>, key: &str) -> Result<(), Error> {
         self.set("SR.remove_from_other_config", sr, vec![Value::text(key)])
             .await
     }

@@ -10,7 +10,7 @@ impl Objects<'_, Task> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn cancel(&self, task: &Ref<Task>) -> Result<(), Error> {
+    pub async fn cancel(self, task: &Ref<Task>) -> Result<(), Error> {
         self.set("task.cancel", task, Vec::new()).await
     }
 
@@ -18,7 +18,7 @@ impl Objects<'_, Task> {
     ///
     /// # Errors
     /// `is_gone_object` if it is gone already.
-    pub async fn destroy(&self, task: &Ref<Task>) -> Result<(), Error> {
+    pub async fn destroy(self, task: &Ref<Task>) -> Result<(), Error> {
         self.set("task.destroy", task, Vec::new()).await
     }
 }

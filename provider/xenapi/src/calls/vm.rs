@@ -39,7 +39,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn set_is_a_template(&self, vm: &Ref<Vm>, template: Template) -> Result<(), Error> {
+    pub async fn set_is_a_template(self, vm: &Ref<Vm>, template: Template) -> Result<(), Error> {
         self.set("VM.set_is_a_template", vm, vec![Value::Bool(template == Template::Yes)])
             .await
     }
@@ -48,7 +48,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn set_name_label(&self, vm: &Ref<Vm>, name: &str) -> Result<(), Error> {
+    pub async fn set_name_label(self, vm: &Ref<Vm>, name: &str) -> Result<(), Error> {
         self.set("VM.set_name_label", vm, vec![Value::text(name)]).await
     }
 
@@ -56,7 +56,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn set_name_description(&self, vm: &Ref<Vm>, text: &str) -> Result<(), Error> {
+    pub async fn set_name_description(self, vm: &Ref<Vm>, text: &str) -> Result<(), Error> {
         self.set("VM.set_name_description", vm, vec![Value::text(text)]).await
     }
 
@@ -64,7 +64,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn set_tags(&self, vm: &Ref<Vm>, tags: &BTreeSet<String>) -> Result<(), Error> {
+    pub async fn set_tags(self, vm: &Ref<Vm>, tags: &BTreeSet<String>) -> Result<(), Error> {
         self.set("VM.set_tags", vm, vec![Value::set(tags.iter().cloned())])
             .await
     }
@@ -73,7 +73,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn add_tags(&self, vm: &Ref<Vm>, tag: &str) -> Result<(), Error> {
+    pub async fn add_tags(self, vm: &Ref<Vm>, tag: &str) -> Result<(), Error> {
         self.set("VM.add_tags", vm, vec![Value::text(tag)]).await
     }
 
@@ -81,7 +81,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn remove_tags(&self, vm: &Ref<Vm>, tag: &str) -> Result<(), Error> {
+    pub async fn remove_tags(self, vm: &Ref<Vm>, tag: &str) -> Result<(), Error> {
         self.set("VM.remove_tags", vm, vec![Value::text(tag)]).await
     }
 
@@ -89,7 +89,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The call failed, or a key cannot be sent.
-    pub async fn set_other_config(&self, vm: &Ref<Vm>, map: &TextMap) -> Result<(), Error> {
+    pub async fn set_other_config(self, vm: &Ref<Vm>, map: &TextMap) -> Result<(), Error> {
         self.set_map("VM.set_other_config", vm, map).await
     }
 
@@ -97,7 +97,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// `is_duplicate_key` if the key is there, even with the same value.
-    pub async fn add_to_other_config(&self, vm: &Ref<Vm>, key: &str, value: &str) -> Result<(), Error> {
+    pub async fn add_to_other_config(self, vm: &Ref<Vm>, key: &str, value: &str) -> Result<(), Error> {
         self.add_pair("VM.add_to_other_config", vm, key, value).await
     }
 
@@ -105,7 +105,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn remove_from_other_config(&self, vm: &Ref<Vm>, key: &str) -> Result<(), Error> {
+    pub async fn remove_from_other_config(self, vm: &Ref<Vm>, key: &str) -> Result<(), Error> {
         self.set("VM.remove_from_other_config", vm, vec![Value::text(key)])
             .await
     }
@@ -114,7 +114,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn get_other_config(&self, vm: &Ref<Vm>) -> Result<TextMap, Error> {
+    pub async fn get_other_config(self, vm: &Ref<Vm>) -> Result<TextMap, Error> {
         self.get("VM.get_other_config", vm, Vec::new()).await
     }
 
@@ -122,7 +122,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn get_tags(&self, vm: &Ref<Vm>) -> Result<BTreeSet<String>, Error> {
+    pub async fn get_tags(self, vm: &Ref<Vm>) -> Result<BTreeSet<String>, Error> {
         self.get("VM.get_tags", vm, Vec::new()).await
     }
 
@@ -130,7 +130,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn get_power_state(&self, vm: &Ref<Vm>) -> Result<PowerState, Error> {
+    pub async fn get_power_state(self, vm: &Ref<Vm>) -> Result<PowerState, Error> {
         self.get("VM.get_power_state", vm, Vec::new()).await
     }
 
@@ -138,7 +138,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn allowed_vbd_devices(&self, vm: &Ref<Vm>) -> Result<Vec<String>, Error> {
+    pub async fn allowed_vbd_devices(self, vm: &Ref<Vm>) -> Result<Vec<String>, Error> {
         self.get("VM.get_allowed_VBD_devices", vm, Vec::new()).await
     }
 
@@ -146,7 +146,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// `is_invalid_value` in the wrong order.
-    pub async fn set_vcpus_max(&self, vm: &Ref<Vm>, count: i64) -> Result<(), Error> {
+    pub async fn set_vcpus_max(self, vm: &Ref<Vm>, count: i64) -> Result<(), Error> {
         self.set("VM.set_VCPUs_max", vm, vec![Value::Int(count)]).await
     }
 
@@ -154,7 +154,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// `is_invalid_value` in the wrong order.
-    pub async fn set_vcpus_at_startup(&self, vm: &Ref<Vm>, count: i64) -> Result<(), Error> {
+    pub async fn set_vcpus_at_startup(self, vm: &Ref<Vm>, count: i64) -> Result<(), Error> {
         self.set("VM.set_VCPUs_at_startup", vm, vec![Value::Int(count)]).await
     }
 
@@ -162,7 +162,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// `is_invalid_value` if they contradict each other.
-    pub async fn set_memory_limits(&self, vm: &Ref<Vm>, limits: MemoryLimits) -> Result<(), Error> {
+    pub async fn set_memory_limits(self, vm: &Ref<Vm>, limits: MemoryLimits) -> Result<(), Error> {
         let MemoryLimits {
             static_min,
             static_max,
@@ -177,7 +177,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn set_ha_restart_priority(&self, vm: &Ref<Vm>, priority: &str) -> Result<(), Error> {
+    pub async fn set_ha_restart_priority(self, vm: &Ref<Vm>, priority: &str) -> Result<(), Error> {
         self.set("VM.set_ha_restart_priority", vm, vec![Value::text(priority)])
             .await
     }
@@ -186,7 +186,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn set_affinity(&self, vm: &Ref<Vm>, host: &Ref<Host>) -> Result<(), Error> {
+    pub async fn set_affinity(self, vm: &Ref<Vm>, host: &Ref<Host>) -> Result<(), Error> {
         self.set("VM.set_affinity", vm, vec![Value::text(host.as_str())]).await
     }
 
@@ -194,7 +194,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn set_platform(&self, vm: &Ref<Vm>, map: &TextMap) -> Result<(), Error> {
+    pub async fn set_platform(self, vm: &Ref<Vm>, map: &TextMap) -> Result<(), Error> {
         self.set_map("VM.set_platform", vm, map).await
     }
 
@@ -202,7 +202,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn set_xenstore_data(&self, vm: &Ref<Vm>, map: &TextMap) -> Result<(), Error> {
+    pub async fn set_xenstore_data(self, vm: &Ref<Vm>, map: &TextMap) -> Result<(), Error> {
         self.set_map("VM.set_xenstore_data", vm, map).await
     }
 
@@ -210,7 +210,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn set_bios_strings(&self, vm: &Ref<Vm>, map: &TextMap) -> Result<(), Error> {
+    pub async fn set_bios_strings(self, vm: &Ref<Vm>, map: &TextMap) -> Result<(), Error> {
         self.set_map("VM.set_bios_strings", vm, map).await
     }
 }
@@ -221,7 +221,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The call failed; a `MaybeSent` one may have left a VM of that name.
-    pub async fn clone_to(&self, template: &Ref<Vm>, name: &str, limit: Duration) -> Result<Ref<Vm>, Error> {
+    pub async fn clone_to(self, template: &Ref<Vm>, name: &str, limit: Duration) -> Result<Ref<Vm>, Error> {
         let method = "VM.clone";
         let value = self
             .act(method, template, vec![Value::text(name)], limit, Repeat::Once)
@@ -234,7 +234,7 @@ impl Objects<'_, Vm> {
     /// # Errors
     /// The call or its task failed; a `MaybeSent` one may have left a VM of that name.
     pub async fn copy_to(
-        &self,
+        self,
         vm: &Ref<Vm>,
         name: &str,
         sr: Option<&Ref<Sr>>,
@@ -251,7 +251,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// `is_no_capacity` if there is no room; `is_wrong_power_state` if it is not halted.
-    pub async fn start(&self, vm: &Ref<Vm>, limit: Duration) -> Result<(), Error> {
+    pub async fn start(self, vm: &Ref<Vm>, limit: Duration) -> Result<(), Error> {
         self.act(
             "VM.start",
             vm,
@@ -267,7 +267,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// `is_other_host` if another host may take it.
-    pub async fn start_on(&self, vm: &Ref<Vm>, host: &Ref<Host>, limit: Duration) -> Result<(), Error> {
+    pub async fn start_on(self, vm: &Ref<Vm>, host: &Ref<Host>, limit: Duration) -> Result<(), Error> {
         let params = vec![Value::text(host.as_str()), Value::Bool(false), Value::Bool(false)];
         self.act("VM.start_on", vm, params, limit, Repeat::Once).await.map(drop)
     }
@@ -276,7 +276,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// `is_wrong_power_state` if it is halted already.
-    pub async fn hard_shutdown(&self, vm: &Ref<Vm>, limit: Duration) -> Result<(), Error> {
+    pub async fn hard_shutdown(self, vm: &Ref<Vm>, limit: Duration) -> Result<(), Error> {
         self.act("VM.hard_shutdown", vm, Vec::new(), limit, Repeat::Idempotent)
             .await
             .map(drop)
@@ -286,7 +286,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// `is_guest` if it does not or cannot.
-    pub async fn clean_shutdown(&self, vm: &Ref<Vm>, limit: Duration) -> Result<(), Error> {
+    pub async fn clean_shutdown(self, vm: &Ref<Vm>, limit: Duration) -> Result<(), Error> {
         self.act("VM.clean_shutdown", vm, Vec::new(), limit, Repeat::Idempotent)
             .await
             .map(drop)
@@ -296,7 +296,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn suspend(&self, vm: &Ref<Vm>, limit: Duration) -> Result<(), Error> {
+    pub async fn suspend(self, vm: &Ref<Vm>, limit: Duration) -> Result<(), Error> {
         self.act("VM.suspend", vm, Vec::new(), limit, Repeat::Once)
             .await
             .map(drop)
@@ -306,7 +306,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn resume(&self, vm: &Ref<Vm>, limit: Duration) -> Result<(), Error> {
+    pub async fn resume(self, vm: &Ref<Vm>, limit: Duration) -> Result<(), Error> {
         self.act(
             "VM.resume",
             vm,
@@ -322,7 +322,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// `is_other_host` if another host may take it.
-    pub async fn resume_on(&self, vm: &Ref<Vm>, host: &Ref<Host>, limit: Duration) -> Result<(), Error> {
+    pub async fn resume_on(self, vm: &Ref<Vm>, host: &Ref<Host>, limit: Duration) -> Result<(), Error> {
         let params = vec![Value::text(host.as_str()), Value::Bool(false), Value::Bool(false)];
         self.act("VM.resume_on", vm, params, limit, Repeat::Once)
             .await
@@ -333,7 +333,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn pause(&self, vm: &Ref<Vm>, limit: Duration) -> Result<(), Error> {
+    pub async fn pause(self, vm: &Ref<Vm>, limit: Duration) -> Result<(), Error> {
         self.act("VM.pause", vm, Vec::new(), limit, Repeat::Once)
             .await
             .map(drop)
@@ -343,7 +343,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn unpause(&self, vm: &Ref<Vm>, limit: Duration) -> Result<(), Error> {
+    pub async fn unpause(self, vm: &Ref<Vm>, limit: Duration) -> Result<(), Error> {
         self.act("VM.unpause", vm, Vec::new(), limit, Repeat::Once)
             .await
             .map(drop)
@@ -353,7 +353,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// `is_other_host` if another host may take it.
-    pub async fn pool_migrate(&self, vm: &Ref<Vm>, host: &Ref<Host>, limit: Duration) -> Result<(), Error> {
+    pub async fn pool_migrate(self, vm: &Ref<Vm>, host: &Ref<Host>, limit: Duration) -> Result<(), Error> {
         let live = Value::Struct(vec![("live".to_owned(), Value::text("true"))]);
         self.act(
             "VM.pool_migrate",
@@ -370,7 +370,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The reason why not, as the pool's failure.
-    pub async fn assert_can_boot_here(&self, vm: &Ref<Vm>, host: &Ref<Host>) -> Result<(), Error> {
+    pub async fn assert_can_boot_here(self, vm: &Ref<Vm>, host: &Ref<Host>) -> Result<(), Error> {
         self.set("VM.assert_can_boot_here", vm, vec![Value::text(host.as_str())])
             .await
     }
@@ -379,7 +379,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// `is_wrong_power_state` if the host is alive.
-    pub async fn power_state_reset(&self, vm: &Ref<Vm>) -> Result<(), Error> {
+    pub async fn power_state_reset(self, vm: &Ref<Vm>) -> Result<(), Error> {
         self.set("VM.power_state_reset", vm, Vec::new()).await
     }
 
@@ -387,7 +387,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// `is_gone_object` if it is gone already.
-    pub async fn destroy(&self, vm: &Ref<Vm>) -> Result<(), Error> {
+    pub async fn destroy(self, vm: &Ref<Vm>) -> Result<(), Error> {
         self.set("VM.destroy", vm, Vec::new()).await
     }
 
@@ -395,7 +395,7 @@ impl Objects<'_, Vm> {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn possible_hosts(&self, vm: &Ref<Vm>) -> Result<Vec<Ref<Host>>, Error> {
+    pub async fn possible_hosts(self, vm: &Ref<Vm>) -> Result<Vec<Ref<Host>>, Error> {
         self.get("VM.get_possible_hosts", vm, Vec::new()).await
     }
 }

@@ -30,6 +30,7 @@ impl Default for PowerState {
 
 open_enum! {
     /// Kind of virtualisation.
+    #[derive(Default)]
     DomainType {
         /// Hardware virtualisation.
         Hvm = "hvm",
@@ -40,13 +41,8 @@ open_enum! {
         /// Hardware virtualisation without emulated devices.
         Pvh = "pvh",
         /// Not yet known.
+        #[default]
         Unspecified = "unspecified",
-    }
-}
-
-impl Default for DomainType {
-    fn default() -> Self {
-        Self::Unspecified
     }
 }
 

@@ -1,0 +1,316 @@
+//! Snapshots, deltas and the one long poll.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::server::{Reply, SESSION, Server, event, events, failure, host_metrics};
+use crate::{
+    ChangeOp, ErrorKind, EventClass, HostMetrics, HostMetricsRecord, Interest, Loss, Notice, Pool, Ref, Subscription,
+};
+
+const METRICS: &str = "OpaqueRef:m1";
+const CLASSES: &[EventClass] = &[EventClass::HostMetrics];
+
+/// Answers `event.from` with the queued replies in turn; when they are used up, the call waits.
+#[derive(Clone, Default)]
+struct Feed {
+    replies: Arc<Mutex<VecDeque<Reply>>>,
+    more: Arc<Notify>,
+}
+
+impl Feed {
+    fn push(&self, reply: Reply) {
+        self.replies.lock().unwrap().push_back(reply);
+    }
+
+    async fn server(&self) -> Server {
+        let feed = self.clone();
+        Server::xapi(move |seen| {
+            assert_eq!(seen.method, "event.from");
+            let next = feed.replies.lock().unwrap().pop_front();
+            next.unwrap_or_else(|| Reply::After(Arc::clone(&feed.more), Box::new(Reply::Cut)))
+        })
+        .await
+    }
+}
+
+fn modified(token: &str, free: &str) -> Reply {
+    events(
+        token,
+        &[event("host_metrics", "mod", METRICS, Some(&host_metrics(free)))],
+    )
+}
+
+async fn next(subscription: &mut Subscription) -> Notice {
+    tokio::time::timeout(Duration::from_secs(20), subscription.next())
+        .await
+        .unwrap()
+}
+
+async fn next_metrics(subscription: &mut Subscription) -> HostMetricsRecord {
+    match next(subscription).await {
+        Notice::Change(change) => change.of::<HostMetrics>().unwrap().1.unwrap().clone(),
+        Notice::Lost(loss) => panic!("{loss:?}"),
+    }
+}
+
+async fn primed(feed: &Feed) -> (Server, Arc<Pool>) {
+    feed.push(events("00000000000000000010,00000000000000000001", &[]));
+    let server = feed.server().await;
+    let pool = server.pool();
+    pool.snapshot(CLASSES).await.unwrap();
+    (server, pool)
+}
+
+#[tokio::test]
+async fn a_snapshot_reads_classes_in_one_request() {
+    let feed = Feed::default();
+    feed.push(events(
+        "5,1",
+        &[
+            event("host_metrics", "add", METRICS, Some(&host_metrics("7"))),
+            event("HOST_METRICS", "add", "OpaqueRef:m2", Some(&host_metrics("8"))),
+            event("blob", "add", "OpaqueRef:b", Some("<value><struct></struct></value>")),
+        ],
+    ));
+    let server = feed.server().await;
+    let pool = server.pool();
+    let snapshot = pool
+        .snapshot(&[EventClass::HostMetrics, EventClass::Host])
+        .await
+        .unwrap();
+    let free: Vec<i64> = snapshot
+        .of::<HostMetrics>()
+        .map(|(_, record)| record.memory_free)
+        .collect();
+    assert_eq!(free, [7, 8]);
+    assert_eq!(snapshot.count(EventClass::Vm), Some(42));
+    assert_eq!(server.methods(), ["session.login_with_password", "event.from"]);
+    let seen = &server.seen()[1];
+    assert_eq!(seen.strings(), [SESSION, "host_metrics", "host", ""]);
+    assert!(seen.body.contains("<double>0.0</double>"), "{}", seen.body);
+
+    feed.push(events("6,1", &[event("host_metrics", "del", METRICS, None)]));
+    let delta = pool.changes_since(CLASSES, &snapshot.token).await.unwrap();
+    assert_eq!((delta.changes.len(), delta.changes[0].op), (1, ChangeOp::Del));
+    assert_eq!(server.seen()[2].strings()[2], "5,1");
+}
+
+#[tokio::test]
+async fn a_snapshot_with_a_record_that_cannot_be_read_fails() {
+    let feed = Feed::default();
+    feed.push(events(
+        "5,1",
+        &[event(
+            "host_metrics",
+            "add",
+            METRICS,
+            Some("<value><struct></struct></value>"),
+        )],
+    ));
+    let error = feed.server().await.pool().snapshot(CLASSES).await.unwrap_err();
+    assert!(error.to_string().contains(METRICS), "{error}");
+}
+
+#[tokio::test]
+async fn a_token_of_an_earlier_session_is_refused() {
+    let feed = Feed::default();
+    let (server, pool) = primed(&feed).await;
+    feed.push(events("11,1", &[]));
+    let token = pool.snapshot(CLASSES).await.unwrap().token;
+    feed.push(failure(&["SESSION_INVALID", SESSION]));
+    let error = pool.changes_since(CLASSES, &token).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::StaleToken), "{error}");
+    let asked = server.count("event.from");
+    let error = pool.changes_since(CLASSES, &token).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::StaleToken), "{error}");
+    assert_eq!(server.count("event.from"), asked);
+}
+
+#[tokio::test]
+async fn subscribers_hear_of_what_they_want() {
+    let feed = Feed::default();
+    let (server, pool) = primed(&feed).await;
+    feed.push(modified("00000000000000000011,1", "1"));
+    let mut all = pool.watcher().subscribe(Interest::classes(CLASSES));
+    let mut one = pool
+        .watcher()
+        .subscribe(Interest::object(&Ref::<HostMetrics>::new(METRICS)));
+    let mut other = pool
+        .watcher()
+        .subscribe(Interest::object(&Ref::<HostMetrics>::new("OpaqueRef:x")));
+    assert_eq!(next_metrics(&mut all).await.memory_free, 1);
+    assert_eq!(next_metrics(&mut one).await.memory_free, 1);
+    assert!(other.try_next().is_none());
+    server.wait_for("event.from", 3).await;
+    let tokens: Vec<String> = server
+        .seen()
+        .iter()
+        .skip(2)
+        .map(|seen| seen.strings()[2].to_owned())
+        .collect();
+    assert_eq!(
+        tokens,
+        ["00000000000000000010,00000000000000000001", "00000000000000000011,1"]
+    );
+}
+
+#[tokio::test]
+async fn a_cold_start_tells_the_subscriber_to_read() {
+    let feed = Feed::default();
+    feed.push(events("5,1", &[]));
+    feed.push(modified("6,1", "3"));
+    let server = feed.server().await;
+    let pool = server.pool();
+    let mut subscription = pool.watcher().subscribe(Interest::classes(CLASSES));
+    assert!(matches!(next(&mut subscription).await, Notice::Lost(Loss::Fresh)));
+    assert_eq!(next_metrics(&mut subscription).await.memory_free, 3);
+    assert_eq!(server.seen()[1].strings()[1..], ["pool", ""]);
+}
+
+#[tokio::test]
+async fn nobody_interested_means_nothing_in_flight_and_the_token_is_used_again() {
+    let feed = Feed::default();
+    let (server, pool) = primed(&feed).await;
+    let subscription = pool.watcher().subscribe(Interest::classes(CLASSES));
+    server.wait_for("event.from", 2).await;
+    drop(subscription);
+    let idle = async {
+        while format!("{:?}", pool.watcher()).contains("running true") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), idle).await.unwrap();
+    feed.push(modified("12,1", "9"));
+    let mut again = pool.watcher().subscribe(Interest::classes(CLASSES));
+    assert_eq!(next_metrics(&mut again).await.memory_free, 9);
+}
+
+#[tokio::test]
+async fn a_further_class_widens_the_poll_with_the_same_token() {
+    let feed = Feed::default();
+    let (server, pool) = primed(&feed).await;
+    let first = pool.watcher().subscribe(Interest::classes(CLASSES));
+    server.wait_for("event.from", 2).await;
+    let second = pool.watcher().subscribe(Interest::classes(&[EventClass::Vm]));
+    server.wait_for("event.from", 3).await;
+    first.watch_class(EventClass::Task);
+    server.wait_for("event.from", 4).await;
+    // An object of a class that is listened to already changes nothing.
+    second.watch_object(&Ref::<HostMetrics>::new(METRICS));
+    let asked: Vec<Vec<String>> = server
+        .seen()
+        .iter()
+        .skip(2)
+        .map(|seen| seen.strings()[1..].iter().map(ToString::to_string).collect())
+        .collect();
+    let token = "00000000000000000010,00000000000000000001";
+    assert_eq!(asked[0], ["host_metrics", token]);
+    assert_eq!(asked[1], ["vm", "host_metrics", token]);
+    assert_eq!(asked[2], ["vm", "host_metrics", "task", token]);
+}
+
+#[tokio::test]
+async fn a_new_session_means_a_new_token_and_a_notice() {
+    let feed = Feed::default();
+    let (server, pool) = primed(&feed).await;
+    feed.push(failure(&["SESSION_INVALID", SESSION]));
+    feed.push(events("3,1", &[]));
+    feed.push(modified("4,1", "5"));
+    let mut subscription = pool.watcher().subscribe(Interest::classes(CLASSES));
+    assert!(matches!(next(&mut subscription).await, Notice::Lost(Loss::Interrupted)));
+    assert_eq!(next_metrics(&mut subscription).await.memory_free, 5);
+    assert_eq!(server.count("session.login_with_password"), 2);
+}
+
+#[tokio::test]
+async fn a_token_that_the_pool_does_not_know_is_replaced() {
+    let feed = Feed::default();
+    let (_server, pool) = primed(&feed).await;
+    feed.push(failure(&["EVENT_FROM_TOKEN_PARSE_FAILURE", "10,1"]));
+    feed.push(events("3,1", &[]));
+    let mut subscription = pool.watcher().subscribe(Interest::classes(CLASSES));
+    assert!(matches!(next(&mut subscription).await, Notice::Lost(Loss::Fresh)));
+}
+
+#[tokio::test]
+async fn one_broken_connection_is_no_loss_and_two_are_told() {
+    let feed = Feed::default();
+    let (_server, pool) = primed(&feed).await;
+    feed.push(Reply::Cut);
+    feed.push(modified("11,1", "1"));
+    feed.push(Reply::Cut);
+    feed.push(Reply::Status(500));
+    feed.push(events("12,1", &[]));
+    feed.push(modified("13,1", "2"));
+    let mut subscription = pool.watcher().subscribe(Interest::classes(CLASSES));
+    assert_eq!(next_metrics(&mut subscription).await.memory_free, 1);
+    assert!(matches!(
+        next(&mut subscription).await,
+        Notice::Lost(Loss::Unreachable(_))
+    ));
+    assert!(matches!(next(&mut subscription).await, Notice::Lost(Loss::Fresh)));
+    assert_eq!(next_metrics(&mut subscription).await.memory_free, 2);
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_left_to_the_subscriber() {
+    let feed = Feed::default();
+    let (_server, pool) = primed(&feed).await;
+    feed.push(events(
+        "11,1",
+        &[event(
+            "host_metrics",
+            "mod",
+            METRICS,
+            Some("<value><struct></struct></value>"),
+        )],
+    ));
+    let mut subscription = pool.watcher().subscribe(Interest::classes(CLASSES));
+    match next(&mut subscription).await {
+        Notice::Change(change) => {
+            assert_eq!((change.op, change.object.as_str()), (ChangeOp::Mod, METRICS));
+            assert!(change.record.is_none());
+        }
+        Notice::Lost(loss) => panic!("{loss:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_slow_subscriber_reads_again_and_hinders_nobody() {
+    let feed = Feed::default();
+    let (server, pool) = primed(&feed).await;
+    let flood: Vec<String> = (0..1500)
+        .map(|n| event("host_metrics", "del", &format!("OpaqueRef:{n}"), None))
+        .collect();
+    feed.push(events("11,1", &flood));
+    feed.push(modified("12,1", "6"));
+    let mut slow = pool.watcher().subscribe(Interest::classes(CLASSES));
+    server.wait_for("event.from", 4).await;
+    assert!(matches!(next(&mut slow).await, Notice::Lost(Loss::Overflow)));
+    let mut last = None;
+    while let Some(notice) = slow.try_next() {
+        last = Some(notice);
+    }
+    match last {
+        Some(Notice::Change(change)) => assert_eq!(change.object, METRICS),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn logout_ends_the_poll_and_tells_everybody() {
+    let feed = Feed::default();
+    let (server, pool) = primed(&feed).await;
+    let mut subscription = pool.watcher().subscribe(Interest::classes(CLASSES));
+    server.wait_for("event.from", 2).await;
+    pool.logout(Duration::from_secs(5)).await;
+    assert!(matches!(next(&mut subscription).await, Notice::Lost(Loss::Closed)));
+    assert!(matches!(next(&mut subscription).await, Notice::Lost(Loss::Closed)));
+    let mut late = pool.watcher().subscribe(Interest::classes(CLASSES));
+    assert!(matches!(next(&mut late).await, Notice::Lost(Loss::Closed)));
+    assert_eq!(server.count("session.logout"), 1);
+}

@@ -1,0 +1,169 @@
+//! Properties of the codec: it takes any bytes without panic, and reads what it writes.
+
+use futures::FutureExt;
+use proptest::prelude::*;
+
+use super::server::success;
+use crate::wire::{Answer, Emitted, Shape, Value, read_answer, read_fragment, value_text};
+
+fn decode(bytes: &[u8], shape: Shape) -> (Option<Answer>, Vec<Emitted>) {
+    let mut parts = Vec::new();
+    let mut sink = |part| {
+        parts.push(part);
+        Ok(())
+    };
+    // A slice never waits, so one poll is enough.
+    let answer = read_answer(bytes, shape, &mut sink).now_or_never().unwrap();
+    (answer.ok(), parts)
+}
+
+fn shapes() -> Vec<Shape> {
+    vec![
+        Shape::Value,
+        Shape::Record(&["a", "uuid"]),
+        Shape::Records(&["a", "uuid"]),
+        Shape::Events(vec!["a", "uuid"]),
+    ]
+}
+
+fn text() -> impl Strategy<Value = String> {
+    proptest::collection::vec(
+        any::<char>().prop_filter("XML has no such character", |c| is_xml(*c)),
+        0..12,
+    )
+    .prop_map(|characters| characters.into_iter().collect())
+}
+
+fn is_xml(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
+}
+
+fn key() -> impl Strategy<Value = String> {
+    "[a-zA-Z0-9_:=. \"'>-]{1,12}"
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        text().prop_map(Value::Text),
+        any::<bool>().prop_map(Value::Bool),
+        any::<f64>()
+            .prop_filter("finite", |number| number.is_finite())
+            .prop_map(Value::Float),
+    ];
+    leaf.prop_recursive(4, 32, 6, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::Array),
+            proptest::collection::vec((key(), inner), 0..6).prop_map(Value::Struct),
+        ]
+    })
+}
+
+/// Pieces that make nearly valid answers more likely than random bytes do.
+fn soup() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("<value>"),
+        Just("</value>"),
+        Just("<struct>"),
+        Just("</struct>"),
+        Just("<member>"),
+        Just("</member>"),
+        Just("<name>"),
+        Just("</name>"),
+        Just("<array>"),
+        Just("<data>"),
+        Just("</data>"),
+        Just("</array>"),
+        Just("events"),
+        Just("snapshot"),
+        Just("uuid"),
+        Just("&amp;"),
+        Just("&#0;"),
+        Just("&#x41;"),
+        Just("&x;"),
+        Just("<int>"),
+        Just("</int>"),
+        Just("7"),
+        Just("<![CDATA["),
+        Just("]]>"),
+        Just("<!--"),
+        Just("-->"),
+        Just("<value/>"),
+        Just("\u{0}"),
+        Just("ä"),
+    ];
+    proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_taken(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        for shape in shapes() {
+            decode(&bytes, shape);
+        }
+        let _ = read_fragment(&String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn any_soup_is_taken(soup in soup(), cut in any::<prop::sample::Index>()) {
+        let whole = success(&soup);
+        let at = cut.index(whole.len());
+        for shape in shapes() {
+            decode(whole.as_bytes(), shape.clone());
+            decode(&whole.as_bytes()[..at], shape);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read(value in value()) {
+        let xml = value_text(&value).unwrap();
+        prop_assert_eq!(read_fragment(&xml), Ok(value.clone()));
+        let (answer, _) = decode(success(&xml).as_bytes(), Shape::Value);
+        prop_assert_eq!(answer, Some(Answer::Success(value)));
+    }
+
+    #[test]
+    fn a_cut_answer_is_never_a_success(value in value(), cut in any::<prop::sample::Index>()) {
+        let whole = success(&value_text(&value).unwrap());
+        let at = cut.index(whole.len());
+        let (answer, _) = decode(&whole.as_bytes()[..at], Shape::Value);
+        prop_assert_eq!(answer, None);
+    }
+}
+
+#[test]
+fn listings_are_handed_out_one_by_one_with_the_wanted_fields() {
+    let record = "<value><struct><member><name>uuid</name><value>1</value></member><member><name>NVRAM</name><value><struct>\
+        <member><name>EFI</name><value>AAAA</value></member></struct></value></member></struct></value>";
+    let xml = success(&format!(
+        "<value><struct><member><name>OpaqueRef:a</name>{record}</member></struct></value>"
+    ));
+    let (answer, parts) = decode(xml.as_bytes(), Shape::Records(&["uuid"]));
+    let wanted = Value::Struct(vec![("uuid".to_owned(), Value::text("1"))]);
+    assert_eq!(parts, [Emitted::Record("OpaqueRef:a".to_owned(), wanted)]);
+    assert_eq!(answer, Some(Answer::Success(Value::Struct(Vec::new()))));
+}
+
+#[test]
+fn answers_without_status_are_taken() {
+    let xml = "<methodResponse><params><param><value><array><data><value>VM.start</value></data></array></value></param></params></methodResponse>";
+    let (answer, _) = decode(xml.as_bytes(), Shape::Value);
+    assert_eq!(
+        answer,
+        Some(Answer::Success(Value::Array(vec![Value::text("VM.start")])))
+    );
+}
+
+#[test]
+fn many_records_take_no_more_than_one() {
+    let record = format!(
+        "<value><struct><member><name>uuid</name><value>{}</value></member></struct></value>",
+        "x".repeat(1000)
+    );
+    let many: String = (0..3000)
+        .map(|n| format!("<member><name>OpaqueRef:{n}</name>{record}</member>"))
+        .collect();
+    let xml = success(&format!("<value><struct>{many}</struct></value>"));
+    let (answer, parts) = decode(xml.as_bytes(), Shape::Records(&["uuid"]));
+    assert!(answer.is_some());
+    assert_eq!(parts.len(), 3000);
+}

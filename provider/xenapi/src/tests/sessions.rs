@@ -1,0 +1,272 @@
+//! Login, its failures, other members, and what is repeated.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::server::{EMPTY_MAP, PASSWORD, Reply, SESSION, Server, failure, ok, record};
+use crate::{Endpoint, ErrorKind, Outcome, Pool, Ref, Uuid, Vm};
+
+const LOGIN: &str = "session.login_with_password";
+const OTHER: &str = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9";
+
+fn vm() -> Ref<Vm> {
+    Ref::new("OpaqueRef:vm")
+}
+
+#[tokio::test]
+async fn a_pool_is_contacted_when_first_needed_and_once() {
+    let server = Server::xapi(|_| ok("<value></value>")).await;
+    let pool = server.pool();
+    assert!(server.seen().is_empty());
+    let (a, b) = (vm(), vm());
+    let (first, second) = tokio::join!(pool.vm().add_tags(&a, "a"), pool.vm().add_tags(&b, "b"));
+    assert!(first.is_ok() && second.is_ok());
+    assert_eq!(server.count(LOGIN), 1);
+    assert_eq!(server.seen()[0].strings(), ["root", PASSWORD, "2.21", "dynvm-test/1"]);
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_tried_once_for_all() {
+    let server = Server::start(|_| failure(&["SESSION_AUTHENTICATION_FAILED", "root", "Authentication failure"])).await;
+    let pool = server.pool();
+    let (a, b) = (vm(), vm());
+    let (first, second) = tokio::join!(pool.vm().record(&a), pool.vm().record(&b));
+    let third = pool.vm().record(&vm()).await;
+    for result in [first, second, third] {
+        let error = result.unwrap_err();
+        assert!(error.is_permission(), "{error}");
+        assert_eq!(error.outcome(), Outcome::NotSent);
+    }
+    assert_eq!(server.count(LOGIN), 1);
+}
+
+#[tokio::test]
+async fn no_error_shows_password_or_session() {
+    let server = Server::start(|seen| match seen.method.as_str() {
+        LOGIN => failure(&["INTERNAL_ERROR", &format!("Failure({PASSWORD})")]),
+        _ => ok("<value></value>"),
+    })
+    .await;
+    let error = server.pool().vm().record(&vm()).await.unwrap_err();
+    let shown = format!("{error} {error:?} {:?}", server.config());
+    assert!(!shown.contains(PASSWORD), "{shown}");
+    let server = Server::xapi(|_| failure(&["INTERNAL_ERROR", &format!("bad session {SESSION}")])).await;
+    let error = server
+        .pool()
+        .vm()
+        .start(&vm(), Duration::from_secs(5))
+        .await
+        .unwrap_err();
+    let shown = format!("{error} {error:?}");
+    assert!(!shown.contains(SESSION) && shown.contains("***"), "{shown}");
+}
+
+#[tokio::test]
+async fn an_ended_session_is_renewed_once_also_for_writes() {
+    let calls = AtomicUsize::new(0);
+    let server = Server::xapi(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
+        0 => failure(&["SESSION_INVALID", SESSION]),
+        _ => ok("<value>OpaqueRef:new</value>"),
+    })
+    .await;
+    let pool = server.pool();
+    let made = pool.vm().clone_to(&vm(), "n", Duration::from_secs(5)).await.unwrap();
+    assert_eq!(made.as_str(), "OpaqueRef:new");
+    assert_eq!(server.methods(), [LOGIN, "VM.clone", LOGIN, "VM.clone"]);
+}
+
+#[tokio::test]
+async fn a_session_that_always_ends_is_given_up() {
+    let server = Server::xapi(|_| failure(&["SESSION_INVALID", SESSION])).await;
+    let error = server.pool().vm().record(&vm()).await.unwrap_err();
+    assert!(error.is_failure(crate::Failure::is_session_invalid));
+    assert!(!format!("{error} {error:?}").contains(SESSION));
+    assert_eq!(server.count(LOGIN), 2);
+}
+
+#[tokio::test]
+async fn a_member_sends_the_login_to_the_coordinator() {
+    let coordinator = Server::xapi(|_| ok("<value></value>")).await;
+    let address = coordinator.address.to_string();
+    let member = Server::start(move |_| failure(&["HOST_IS_SLAVE", &address])).await;
+    let pool = member.pool();
+    pool.vm().add_tags(&vm(), "t").await.unwrap();
+    assert_eq!(pool.session_endpoint(), Some(coordinator.endpoint()));
+    assert_eq!((member.count(LOGIN), coordinator.count(LOGIN)), (1, 1));
+}
+
+#[tokio::test]
+async fn a_coordinator_that_stepped_down_is_left() {
+    let calls = AtomicUsize::new(0);
+    let new = Server::xapi(|_| ok("<value></value>")).await;
+    let address = new.address.to_string();
+    let old = Server::xapi(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
+        0 => ok("<value></value>"),
+        _ => failure(&["HOST_IS_SLAVE", &address]),
+    })
+    .await;
+    let pool = old.pool();
+    pool.vm().add_tags(&vm(), "1").await.unwrap();
+    pool.vm().start(&vm(), Duration::from_secs(5)).await.unwrap();
+    assert_eq!(new.methods(), [LOGIN, "VM.start"]);
+}
+
+#[tokio::test]
+async fn members_that_point_at_each_other_end_in_an_error() {
+    let own = Arc::new(std::sync::Mutex::new(String::new()));
+    let address = Arc::clone(&own);
+    let server = Server::start(move |_| failure(&["HOST_IS_SLAVE", &address.lock().unwrap()])).await;
+    *own.lock().unwrap() = server.address.to_string();
+    let error = server.pool().vm().record(&vm()).await.unwrap_err();
+    assert!(error.is_failure(crate::Failure::is_other_master), "{error}");
+    assert_eq!(server.count(LOGIN), 1);
+}
+
+/// An address where nobody listens.
+async fn dead() -> Endpoint {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    Endpoint::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap()
+}
+
+#[tokio::test]
+async fn addresses_are_tried_in_turn() {
+    let server = Server::xapi(|_| ok("<value></value>")).await;
+    let mut config = server.config();
+    config.urls.insert(0, dead().await);
+    let pool = Pool::new(config).unwrap();
+    pool.vm().add_tags(&vm(), "t").await.unwrap();
+    assert_eq!(pool.session_endpoint(), Some(server.endpoint()));
+}
+
+#[tokio::test]
+async fn a_pool_that_never_answered_is_given_up_at_once() {
+    let server = Server::xapi(|_| ok("<value></value>")).await;
+    let mut config = server.config();
+    config.urls = vec![dead().await];
+    let began = std::time::Instant::now();
+    let error = Pool::new(config).unwrap().vm().record(&vm()).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Unreachable { .. }), "{error}");
+    assert_eq!(error.outcome(), Outcome::NotSent);
+    assert!(error.is_unreachable() && error.is_retryable());
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(error.to_string().contains("check the address"), "{error}");
+}
+
+#[tokio::test]
+async fn reads_are_repeated_on_a_broken_connection_and_creates_are_not() {
+    let calls = AtomicUsize::new(0);
+    let server = Server::xapi(
+        move |seen| match (seen.method.as_str(), calls.fetch_add(1, Ordering::SeqCst)) {
+            ("VM.clone", _) => Reply::Cut,
+            (_, 0) => Reply::Cut,
+            (_, _) => ok("<value>Halted</value>"),
+        },
+    )
+    .await;
+    let pool = server.pool();
+    assert_eq!(pool.vm().get_power_state(&vm()).await.unwrap().as_str(), "Halted");
+    let error = pool
+        .vm()
+        .clone_to(&vm(), "n", Duration::from_secs(5))
+        .await
+        .unwrap_err();
+    assert_eq!(error.outcome(), Outcome::MaybeSent);
+    assert!(matches!(error.kind(), ErrorKind::Broken), "{error}");
+    assert!(error.to_string().contains("it is open whether"), "{error}");
+    assert_eq!(server.count("VM.clone"), 1);
+    let error = pool.vm().add_to_other_config(&vm(), "k", "v").await;
+    assert!(error.is_ok());
+}
+
+#[tokio::test]
+async fn a_late_answer_is_an_open_outcome() {
+    let server = Server::xapi(|_| Reply::After(Arc::default(), Box::new(Reply::Cut))).await;
+    let error = server
+        .pool()
+        .vm()
+        .start(&vm(), Duration::from_millis(300))
+        .await
+        .unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::TimedOut(_)), "{error}");
+    assert_eq!(error.outcome(), Outcome::MaybeSent);
+}
+
+#[tokio::test]
+async fn a_dropped_login_serves_the_next_caller() {
+    let signal = Arc::new(tokio::sync::Notify::new());
+    let gate = Arc::clone(&signal);
+    let server = Server::start(move |seen| match seen.method.as_str() {
+        LOGIN => Reply::After(Arc::clone(&gate), Box::new(ok(&format!("<value>{SESSION}</value>")))),
+        _ => ok("<value></value>"),
+    })
+    .await;
+    let pool = server.pool();
+    {
+        let (target, calls) = (vm(), pool.vm());
+        let first = calls.add_tags(&target, "t");
+        tokio::pin!(first);
+        tokio::select! {
+            _ = &mut first => panic!("answered before the login"),
+            () = server.wait_for(LOGIN, 1) => {}
+        }
+    }
+    signal.notify_one();
+    pool.vm().add_tags(&vm(), "t").await.unwrap();
+    assert_eq!(server.methods(), [LOGIN, "VM.add_tags"]);
+}
+
+#[tokio::test]
+async fn another_pool_behind_the_address_is_refused() {
+    let server = Server::xapi(|seen| match seen.method.as_str() {
+        "pool.get_all_records" => {
+            let uuid = format!("<value>{OTHER}</value>");
+            ok(&record(&[(
+                "OpaqueRef:p",
+                &record(&[("uuid", &uuid), ("gui_config", EMPTY_MAP)]),
+            )]))
+        }
+        _ => ok("<value></value>"),
+    })
+    .await;
+    let pool = server.pool();
+    pool.pin_identity(Uuid::from_bytes([1; 16]));
+    let error = pool.vm().record(&vm()).await.unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::OtherPool { found, .. } if found == OTHER),
+        "{error}"
+    );
+    assert_eq!(server.methods(), [LOGIN, "pool.get_all_records", "session.logout"]);
+    let pool = server.pool();
+    pool.pin_identity(OTHER.parse().unwrap());
+    pool.vm().add_tags(&vm(), "t").await.unwrap();
+}
+
+#[tokio::test]
+async fn logout_ends_the_session_and_the_pool() {
+    let server = Server::xapi(|_| ok("<value></value>")).await;
+    let pool = server.pool();
+    pool.vm().add_tags(&vm(), "t").await.unwrap();
+    pool.logout(Duration::from_secs(5)).await;
+    assert_eq!(server.methods(), [LOGIN, "VM.add_tags", "session.logout"]);
+    let error = pool.vm().add_tags(&vm(), "t").await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Closed));
+    let unused = server.pool();
+    unused.logout(Duration::from_secs(5)).await;
+    assert_eq!(server.count("session.logout"), 1);
+}
+
+#[tokio::test]
+async fn logout_is_bounded() {
+    let server = Server::start(|seen| match seen.method.as_str() {
+        LOGIN => ok(&format!("<value>{SESSION}</value>")),
+        "session.logout" => Reply::After(Arc::default(), Box::new(Reply::Cut)),
+        _ => ok("<value></value>"),
+    })
+    .await;
+    let pool = server.pool();
+    pool.vm().add_tags(&vm(), "t").await.unwrap();
+    let began = std::time::Instant::now();
+    pool.logout(Duration::from_millis(200)).await;
+    assert!(began.elapsed() < Duration::from_secs(3));
+}

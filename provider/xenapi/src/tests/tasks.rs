@@ -1,0 +1,148 @@
+//! Asynchronous calls.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::server::{Reply, Server, event, events, failure, ok, task};
+use crate::{ErrorKind, Failure, Outcome, Ref, Vm};
+
+const TASK: &str = "OpaqueRef:task";
+const COPY: &str = "Async.VM.copy";
+const DONE: &str = "&lt;value&gt;OpaqueRef:copy&lt;/value&gt;";
+
+fn vm() -> Ref<Vm> {
+    Ref::new("OpaqueRef:vm")
+}
+
+fn started() -> Reply {
+    ok(&format!("<value>{TASK}</value>"))
+}
+
+#[tokio::test]
+async fn the_end_is_heard_by_events_and_the_task_is_deleted() {
+    let polls = AtomicUsize::new(0);
+    let gate = Arc::new(Notify::new());
+    let signal = Arc::clone(&gate);
+    let server = Server::xapi(move |seen| match seen.method.as_str() {
+        COPY => started(),
+        "task.get_record" => ok(&task("pending", "")),
+        "event.from" => match polls.fetch_add(1, Ordering::SeqCst) {
+            0 => events("1,1", &[]),
+            1 => Reply::After(
+                Arc::clone(&signal),
+                Box::new(events(
+                    "2,1",
+                    &[
+                        event("task", "mod", "OpaqueRef:else", Some(&task("success", ""))),
+                        event("task", "mod", TASK, Some(&task("success", DONE))),
+                    ],
+                )),
+            ),
+            _ => Reply::After(Arc::default(), Box::new(Reply::Cut)),
+        },
+        _ => ok("<value></value>"),
+    })
+    .await;
+    let pool = server.pool();
+    let (target, calls) = (vm(), pool.vm());
+    let copy = calls.copy_to(&target, "copy", None, Duration::from_secs(20));
+    let finish = async {
+        server.wait_for("event.from", 2).await;
+        gate.notify_one();
+    };
+    let (copied, ()) = tokio::join!(copy, finish);
+    assert_eq!(copied.unwrap().as_str(), "OpaqueRef:copy");
+    server.wait_for("task.destroy", 1).await;
+    assert_eq!(server.count("task.cancel"), 0);
+    assert!(
+        server
+            .seen()
+            .iter()
+            .any(|seen| seen.method == "event.from" && seen.strings().contains(&"task"))
+    );
+}
+
+/// A server whose task shows this record.
+async fn with_task(record: impl Fn() -> Reply + Send + Sync + 'static) -> Server {
+    Server::xapi(move |seen| match seen.method.as_str() {
+        COPY => started(),
+        "task.get_record" => record(),
+        "event.from" if seen.strings().contains(&"pool") => events("1,1", &[]),
+        "event.from" => Reply::After(Arc::default(), Box::new(Reply::Cut)),
+        _ => ok("<value></value>"),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_failed_task_fails_as_the_call_would() {
+    let server = with_task(|| ok(&task("failure", ""))).await;
+    let error = server
+        .pool()
+        .vm()
+        .copy_to(&vm(), "copy", None, Duration::from_secs(20))
+        .await
+        .unwrap_err();
+    assert!(error.is_failure(Failure::is_storage_full), "{error}");
+    assert_eq!(error.outcome(), Outcome::Rejected);
+    server.wait_for("task.destroy", 1).await;
+}
+
+#[tokio::test]
+async fn a_cancelled_task_says_so() {
+    let server = with_task(|| ok(&task("cancelled", ""))).await;
+    let error = server
+        .pool()
+        .vm()
+        .copy_to(&vm(), "copy", None, Duration::from_secs(20))
+        .await
+        .unwrap_err();
+    assert!(error.is_failure(Failure::is_cancelled), "{error}");
+}
+
+#[tokio::test]
+async fn a_vanished_task_leaves_the_outcome_open() {
+    let server = with_task(|| failure(&["HANDLE_INVALID", "task", TASK])).await;
+    let error = server
+        .pool()
+        .vm()
+        .copy_to(&vm(), "copy", None, Duration::from_secs(20))
+        .await
+        .unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::TaskVanished), "{error}");
+    assert_eq!(error.outcome(), Outcome::MaybeSent);
+}
+
+#[tokio::test]
+async fn a_task_out_of_time_is_cancelled() {
+    let server = with_task(|| ok(&task("pending", ""))).await;
+    let pool = server.pool();
+    let error = pool
+        .vm()
+        .copy_to(&vm(), "copy", None, Duration::from_millis(400))
+        .await
+        .unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::TimedOut(_)), "{error}");
+    assert_eq!(error.outcome(), Outcome::MaybeSent);
+    server.wait_for("task.destroy", 1).await;
+    assert_eq!(server.count("task.cancel"), 1);
+}
+
+#[tokio::test]
+async fn a_dropped_wait_cancels_the_task() {
+    let server = with_task(|| ok(&task("pending", ""))).await;
+    let pool = server.pool();
+    {
+        let (target, calls) = (vm(), pool.vm());
+        let copy = calls.copy_to(&target, "copy", None, Duration::from_secs(20));
+        tokio::select! {
+            _ = copy => panic!("ended"),
+            () = server.wait_for("task.get_record", 1) => {}
+        }
+    }
+    server.wait_for("task.cancel", 1).await;
+    server.wait_for("task.destroy", 1).await;
+}
