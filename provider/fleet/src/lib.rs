@@ -1,1 +1,33 @@
 //! The domain: pools, capacity, placement, and the life of a server as steps that know their undo.
+//!
+//! [`Fleet`] is the way in. It knows XenAPI and nothing of Terraform; it reads no environment and prints nothing. Contacting
+//! a pool is left to the first call that needs it.
+
+mod address;
+mod birth_name;
+mod capacity;
+mod choices;
+mod config;
+mod error;
+mod fleet;
+mod flight;
+pub mod lease;
+mod lifecycle;
+mod list;
+mod placement;
+mod pool;
+mod server;
+mod spec;
+mod view;
+
+pub use address::{Missed, is_usable};
+pub use birth_name::{BIRTH_PREFIX, BirthName};
+pub use capacity::{Capacity, Ceiling, Fit, HostRoom, Limit, Need, PoolCapacity, PoolRoom, StorageRoom, fit, overhead};
+pub use choices::Choices;
+pub use config::{FleetConfig, PoolSettings};
+pub use error::{ConnectionField, Error, Subject, VmName, What};
+pub use fleet::Fleet;
+pub use lifecycle::{CreateFailure, DeleteReport, KeptDisk, Stage, UpdateFailure};
+pub use server::{AddressSource, Lease, Named, PowerState, Server, Timings};
+pub use spec::{CapacityQuery, Changes, Family, Image, ListFilter, ServerKey, ServerQuery, ServerSpec, WaitPolicy};
+pub use xenapi::Uuid;

@@ -1,0 +1,432 @@
+//! What goes wrong, where, and what to do about it.
+//!
+//! `Display` says what happened and where; [`Error::title`] is the short form, [`Error::hint`] what to do, and
+//! [`Error::subject`] which setting is at fault. Texts never hold secrets.
+
+mod advice;
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use xenapi::Uuid;
+
+use crate::capacity::PoolCapacity;
+use crate::choices::Choices;
+use crate::lease::format_time;
+use crate::lifecycle::Stage;
+use crate::server::Named;
+
+/// The setting that an error is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// The server's name.
+    Name,
+    /// The OS alias.
+    Os,
+    /// The template.
+    Template,
+    /// A pool, by its configured name.
+    Pool(String),
+    /// The SR.
+    Storage,
+    /// The network.
+    Network,
+    /// The MAC address.
+    MacAddress,
+    /// The memory.
+    Memory,
+    /// The vCPUs.
+    Cpus,
+    /// The wait for an address.
+    WaitForIp,
+    /// The ranges that addresses must be in.
+    IpCidrs,
+    /// The ttl.
+    Ttl,
+    /// How a pool is reached.
+    Connection {
+        /// The pool's configured name.
+        pool: String,
+        /// The setting at fault.
+        field: ConnectionField,
+    },
+    /// None of them.
+    None,
+}
+
+/// A setting of a pool's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionField {
+    /// The address.
+    Url,
+    /// The user.
+    Username,
+    /// The password.
+    Password,
+    /// The trust in its certificate.
+    Tls,
+}
+
+/// The kinds of things that are looked for by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// A template.
+    Template,
+    /// An SR.
+    Storage,
+    /// A network.
+    Network,
+    /// A VM.
+    Server,
+}
+
+/// A VM, for messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VmName {
+    /// Its name, if it is known.
+    pub name: Option<String>,
+    /// Its UUID, if it is known.
+    pub uuid: Option<Uuid>,
+}
+
+/// A failure of the fleet.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// No pool is configured.
+    #[error("no pool is configured")]
+    NoPools,
+    /// A pool's name that is not configured.
+    #[error("no pool called {wanted:?} is configured; {there}")]
+    UnknownPool {
+        /// The name that was given.
+        wanted: String,
+        /// The names that there are.
+        there: Choices,
+    },
+    /// Two entries are one pool.
+    #[error("the entries {first:?} and {second:?} lead to one and the same pool ({uuid})")]
+    SamePool {
+        /// The entry that was used first.
+        first: String,
+        /// The other one.
+        second: String,
+        /// The pool's own UUID.
+        uuid: Uuid,
+    },
+    /// Behind a pool's address is another pool than the one that a server was made in.
+    #[error("behind the address of pool {pool:?} is the pool {found}, not {expected}, in which the server was made")]
+    OtherPool {
+        /// The entry's name.
+        pool: String,
+        /// The UUID in the state.
+        expected: Uuid,
+        /// The UUID that the pool names.
+        found: Uuid,
+    },
+    /// No pool has a template for an alias.
+    #[error("no pool has a template for the os {os:?}; {there}")]
+    UnknownOs {
+        /// The alias.
+        os: String,
+        /// The aliases that there are.
+        there: Choices,
+    },
+    /// Nothing has that name.
+    #[error("pool {pool:?} has no {what} {wanted:?}; {there}")]
+    Missing {
+        /// What was looked for.
+        what: What,
+        /// The name or UUID that was given.
+        wanted: String,
+        /// The pool.
+        pool: String,
+        /// What there is.
+        there: Choices,
+    },
+    /// Several things have that name.
+    #[error("pool {pool:?} has {} {what}s called {wanted:?}: {}", .matches.len(), uuids(.matches))]
+    Ambiguous {
+        /// What was looked for.
+        what: What,
+        /// The name that was given.
+        wanted: String,
+        /// The pool, or the pools.
+        pool: String,
+        /// Those that there are.
+        matches: Vec<Named>,
+    },
+    /// None of the pools can take the server, each for its own reason.
+    #[error("no pool can take the server: {}", why(.reasons))]
+    NoPoolFits {
+        /// Pool and reason.
+        reasons: Vec<(String, Box<Error>)>,
+    },
+    /// There is no room.
+    #[error("no room for the server: {}", room(.pools, .cause))]
+    Full {
+        /// What the pools have.
+        pools: Vec<PoolCapacity>,
+        /// What the pool said, when it was the pool that refused.
+        cause: Option<xenapi::Error>,
+    },
+    /// A setting does not fit the template or the pool.
+    #[error("{reason}, in pool {pool:?}")]
+    Refused {
+        /// The setting.
+        subject: Subject,
+        /// The pool.
+        pool: String,
+        /// Why.
+        reason: String,
+    },
+    /// A call failed.
+    #[error("{doing}{vm} failed: {cause}")]
+    Call {
+        /// What was being done.
+        doing: &'static str,
+        /// The VM concerned.
+        vm: VmName,
+        /// What the pool said, or what became of the connection.
+        cause: xenapi::Error,
+    },
+    /// The clone was asked for, and neither an answer nor the VM was seen.
+    #[error("the clone {birth_name:?} in pool {pool:?} was asked for, and it is unknown whether it was made: {cause}")]
+    CloneUnknown {
+        /// The pool.
+        pool: String,
+        /// The name under which it was asked for.
+        birth_name: String,
+        /// What became of the connection.
+        cause: xenapi::Error,
+    },
+    /// A step of creating did not end in time.
+    #[error("creating{vm} in pool {pool:?} took longer than {} ({stage})", seconds(.limit))]
+    CreateTimeout {
+        /// The pool.
+        pool: String,
+        /// The VM, if there is one.
+        vm: VmName,
+        /// How long it may take.
+        limit: Duration,
+        /// What it was doing.
+        stage: Stage,
+    },
+    /// A deletion did not end in time.
+    #[error("deleting{vm} in pool {pool:?} took longer than {} ({status})", seconds(.limit))]
+    DeleteTimeout {
+        /// The pool.
+        pool: String,
+        /// The VM.
+        vm: VmName,
+        /// How long it may take.
+        limit: Duration,
+        /// The last that was seen.
+        status: String,
+    },
+    /// No clone got a usable address.
+    #[error("no usable address within {} after {attempts} clone(s) in pool {pool:?}: {missed}; {seen}", seconds(.limit))]
+    NoAddress {
+        /// The pool.
+        pool: String,
+        /// How many clones were made.
+        attempts: u32,
+        /// How long each may take.
+        limit: Duration,
+        /// The stage that was missed.
+        missed: crate::address::Missed,
+        /// The last addresses seen, or that there were none.
+        seen: String,
+    },
+    /// The VM stopped running while its address was awaited.
+    #[error("the VM{vm} in pool {pool:?} is {state} while its address is awaited")]
+    Stopped {
+        /// The pool.
+        pool: String,
+        /// The VM.
+        vm: VmName,
+        /// What it is doing now.
+        state: String,
+    },
+    /// A reaper has claimed the VM.
+    #[error("the VM{vm} in pool {pool:?} is being reaped: its lease is over and a reaper has claimed it")]
+    BeingReaped {
+        /// The pool.
+        pool: String,
+        /// The VM.
+        vm: VmName,
+    },
+    /// Somebody else extended a lease that was to be shortened.
+    #[error("the lease of the VM{vm} in pool {pool:?} was extended elsewhere at the same time")]
+    ExtendedElsewhere {
+        /// The pool.
+        pool: String,
+        /// The VM.
+        vm: VmName,
+    },
+    /// A foreign tool keeps writing the marks back.
+    #[error("the marks of the VM{vm} in pool {pool:?} are written back by another tool again and again")]
+    MarksContested {
+        /// The pool.
+        pool: String,
+        /// The VM.
+        vm: VmName,
+    },
+    /// The changed ttl is over already.
+    #[error("the lease of the VM{vm} would have ended at {}, which is past by the pool's clock", past(.at))]
+    TtlPast {
+        /// The VM.
+        vm: VmName,
+        /// When it would have ended.
+        at: Timestamp,
+    },
+    /// A ttl beyond the longest allowed.
+    #[error("a ttl of {} is longer than max_ttl, {}", seconds(.ttl), seconds(.max))]
+    TtlTooLong {
+        /// The ttl.
+        ttl: Duration,
+        /// The longest.
+        max: Duration,
+    },
+    /// A VM that is not what the caller takes it for.
+    #[error("the VM{vm} in pool {pool:?} {why}; nothing was changed")]
+    NotOurs {
+        /// The pool.
+        pool: String,
+        /// The VM.
+        vm: VmName,
+        /// What it is instead.
+        why: String,
+    },
+    /// The VM is gone.
+    #[error("the VM{vm} is not in pool {pool:?} any more")]
+    Gone {
+        /// The pool.
+        pool: String,
+        /// The VM.
+        vm: VmName,
+    },
+    /// A disk of the server is held by somebody.
+    #[error("disk {disk} of the VM{vm} in pool {pool:?} {why}; the VM is kept")]
+    DiskHeld {
+        /// The pool.
+        pool: String,
+        /// The VM.
+        vm: VmName,
+        /// The disk.
+        disk: Uuid,
+        /// Who holds it.
+        why: String,
+    },
+    /// The caller ended the operation.
+    #[error("cancelled{}", left_over(.left))]
+    Cancelled {
+        /// The VM that exists all the same.
+        left: Option<VmName>,
+    },
+    /// An operation failed, and so did the removal of what it had made.
+    #[error("{error}; removing what had been made{vm} failed too: {undo}")]
+    NotUndone {
+        /// The failure.
+        error: Box<Error>,
+        /// The VM that exists still.
+        vm: VmName,
+        /// Why it could not be removed.
+        undo: Box<Error>,
+    },
+    /// An operation failed, and what it had made is kept on demand.
+    #[error("{error}; the VM{vm} is kept, as keep_on_failure asks")]
+    Kept {
+        /// The failure.
+        error: Box<Error>,
+        /// The VM.
+        vm: VmName,
+    },
+}
+
+impl Error {
+    pub(crate) fn call(doing: &'static str, vm: VmName, cause: xenapi::Error) -> Self {
+        Error::Call { doing, vm, cause }
+    }
+
+    /// Says whether the caller ended the operation.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Error::Cancelled { .. })
+    }
+}
+
+fn uuids(matches: &[Named]) -> String {
+    let shown: Vec<String> = matches.iter().take(12).map(|named| named.uuid.to_string()).collect();
+    shown.join(", ")
+}
+
+fn why(reasons: &[(String, Box<Error>)]) -> String {
+    let texts: Vec<String> = reasons.iter().map(|(_, error)| error.to_string()).collect();
+    texts.join("; ")
+}
+
+fn room(pools: &[PoolCapacity], cause: &Option<xenapi::Error>) -> String {
+    let pools = pools.iter().map(ToString::to_string);
+    let texts: Vec<String> = pools.chain(cause.iter().map(ToString::to_string)).collect();
+    texts.join("; ")
+}
+
+fn past(at: &Timestamp) -> String {
+    format_time(*at)
+}
+
+fn seconds(duration: &Duration) -> String {
+    format!("{} s", duration.as_secs())
+}
+
+fn left_over(left: &Option<VmName>) -> String {
+    left.as_ref()
+        .map(|vm| format!("; the VM{vm} exists"))
+        .unwrap_or_default()
+}
+
+impl VmName {
+    /// A VM of which nothing is known yet.
+    pub fn unknown() -> Self {
+        Self { name: None, uuid: None }
+    }
+
+    /// A VM by its UUID.
+    pub fn uuid(uuid: Uuid) -> Self {
+        Self {
+            name: None,
+            uuid: Some(uuid),
+        }
+    }
+
+    /// A VM by name and UUID.
+    pub fn new(name: &str, uuid: Uuid) -> Self {
+        Self {
+            name: Some(name.to_owned()),
+            uuid: Some(uuid),
+        }
+    }
+}
+
+/// Prints with a leading space, so that a VM of which nothing is known leaves no trace in a sentence.
+impl fmt::Display for VmName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.name, &self.uuid) {
+            (Some(name), Some(uuid)) => write!(f, " {name:?} ({uuid})"),
+            (Some(name), None) => write!(f, " {name:?}"),
+            (None, Some(uuid)) => write!(f, " {uuid}"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            What::Template => "template",
+            What::Storage => "storage repository",
+            What::Network => "network",
+            What::Server => "server",
+        })
+    }
+}

@@ -1,0 +1,280 @@
+//! The fleet: all pools of one configuration, and what can be asked of them.
+//!
+//! What changes a pool runs in a task of its own, which outlives the call that asked for it: a caller that goes away leaves
+//! no step half done.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use xenapi::Uuid;
+
+use crate::capacity::{self, Capacity};
+use crate::choices::Choices;
+use crate::config::FleetConfig;
+use crate::error::Error;
+use crate::lifecycle::{self, CreateFailure, DeleteReport, Origin, UpdateFailure, same_pool};
+use crate::list;
+use crate::pool::Member;
+use crate::server::Server;
+use crate::spec::{CapacityQuery, Changes, Image, ListFilter, ServerKey, ServerQuery, ServerSpec};
+use crate::view;
+
+/// How long a logout of one pool may take.
+const LOGOUT: Duration = Duration::from_millis(1500);
+
+/// All pools of one configuration.
+pub struct Fleet {
+    members: Vec<Arc<Member>>,
+    origin: Origin,
+    default_ttl: Duration,
+    max_ttl: Duration,
+    /// Held while a server's pool is chosen.
+    choosing: Mutex<()>,
+    tasks: TaskTracker,
+}
+
+impl Fleet {
+    /// Makes one; contacts nothing.
+    pub fn new(config: FleetConfig) -> Arc<Self> {
+        let identities = Arc::default();
+        let tasks = TaskTracker::new();
+        let member = |settings| Arc::new(Member::new(settings, Arc::clone(&identities), tasks.clone()));
+        Arc::new(Self {
+            members: config.pools.into_iter().map(member).collect(),
+            origin: Origin {
+                owner: config.owner,
+                version: config.version,
+            },
+            default_ttl: config.default_ttl,
+            max_ttl: config.max_ttl,
+            choosing: Mutex::new(()),
+            tasks,
+        })
+    }
+
+    /// The ttl of a server that asks for none.
+    pub fn default_ttl(&self) -> Duration {
+        self.default_ttl
+    }
+
+    /// The names of the pools.
+    pub fn pools(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|member| member.name())
+    }
+
+    /// Logs out of all pools in parallel. The fleet cannot be used any more.
+    pub async fn logout(&self) {
+        let logouts = self
+            .members
+            .iter()
+            .filter_map(|member| member.client().ok())
+            .map(|client| client.logout(LOGOUT));
+        join_all(logouts).await;
+    }
+
+    /// Waits for what is under way to end.
+    pub async fn settle(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.tasks.reopen();
+    }
+
+    /// Makes a server. `progress` is told of it as soon as it is there, and again after each larger step.
+    ///
+    /// # Errors
+    /// The failure says what went wrong, and names the server if it exists still: it is to be kept, tainted.
+    pub async fn create(
+        self: &Arc<Self>,
+        spec: ServerSpec,
+        cancel: CancellationToken,
+        progress: &(dyn Fn(&Server) + Sync),
+    ) -> Result<Server, CreateFailure> {
+        self.check_ttl(spec.ttl)
+            .map_err(|error| CreateFailure { error, left: None })?;
+        let (steps, mut seen) = mpsc::unbounded_channel();
+        let fleet = Arc::clone(self);
+        let made = self.run(async move {
+            let spec = Arc::new(spec);
+            let plan = lifecycle::plan(&fleet.members, &fleet.choosing, spec, fleet.origin.clone(), cancel).await;
+            let plan = plan.map_err(|error| CreateFailure { error, left: None })?;
+            lifecycle::create(plan, &steps).await
+        });
+        let watch = async {
+            while let Some(server) = seen.recv().await {
+                progress(&server);
+            }
+        };
+        let (made, ()) = tokio::join!(made, watch);
+        made.unwrap_or(Err(CreateFailure {
+            error: Error::Cancelled { left: None },
+            left: None,
+        }))
+    }
+
+    /// Reads a server; never waits for anything about it. `None` only when the very pool it was made in says that it is gone.
+    ///
+    /// # Errors
+    /// When the pool is not configured, cannot be reached, or is another one.
+    pub async fn read(&self, key: &ServerKey) -> Result<Option<Server>, Error> {
+        let member = self.member(&key.pool)?;
+        let inventory = member.inventory().await?;
+        same_pool(&inventory, key)?;
+        let loaded = member.load(key.vm).await?;
+        Ok(loaded.map(|loaded| view::server(&inventory, &loaded)))
+    }
+
+    /// Changes a server in place.
+    ///
+    /// # Errors
+    /// The failure says what went wrong, and how the server is now, if that could be read.
+    pub async fn update(
+        self: &Arc<Self>,
+        key: &ServerKey,
+        changes: Changes,
+        cancel: CancellationToken,
+    ) -> Result<Server, UpdateFailure> {
+        let failed = |error| UpdateFailure { error, server: None };
+        if let Some(ttl) = changes.ttl {
+            self.check_ttl(ttl).map_err(failed)?;
+        }
+        let member = Arc::clone(self.member(&key.pool).map_err(failed)?);
+        let (origin, default_ttl, key) = (self.origin.clone(), self.default_ttl, key.clone());
+        let updated =
+            self.run(async move { lifecycle::update(&member, &key, &changes, &origin, default_ttl, cancel).await });
+        updated.await.unwrap_or(Err(failed(Error::Cancelled { left: None })))
+    }
+
+    /// Removes a server with its own disks.
+    ///
+    /// # Errors
+    /// When the VM is not the server, or something could not be removed; what is left is marked still.
+    pub async fn delete(
+        self: &Arc<Self>,
+        key: &ServerKey,
+        timeout: Duration,
+        cancel: CancellationToken,
+    ) -> Result<DeleteReport, Error> {
+        let member = Arc::clone(self.member(&key.pool)?);
+        let key = key.clone();
+        let deleted = self.run(async move { lifecycle::delete(&member, &key, timeout, cancel).await });
+        deleted.await.unwrap_or(Err(Error::Cancelled { left: None }))
+    }
+
+    /// Finds the one server that a query means.
+    ///
+    /// # Errors
+    /// None and several are two different errors, the latter listing them.
+    pub async fn find(&self, query: &ServerQuery) -> Result<Server, Error> {
+        let pool = match query {
+            ServerQuery::Id { pool, .. } | ServerQuery::Name { pool, .. } => pool.as_deref(),
+        };
+        list::find(&members_named(&self.members, pool)?, query).await
+    }
+
+    /// Lists servers, sorted by pool, name and UUID.
+    ///
+    /// # Errors
+    /// When a pool cannot be read: a list that lacks a pool would be taken for the whole.
+    pub async fn list(&self, filter: &ListFilter) -> Result<Vec<Server>, Error> {
+        list::list(&members_named(&self.members, filter.pool.as_deref())?, filter).await
+    }
+
+    /// Says how many servers of a kind fit now, by pool, sorted by name.
+    ///
+    /// # Errors
+    /// When a pool cannot be read, or no pool has a template for the os.
+    pub async fn capacity(&self, query: &CapacityQuery) -> Result<Capacity, Error> {
+        let members = members_named(&self.members, query.pool.as_deref())?;
+        if let Image::Os(os) = &query.image
+            && !members.iter().any(|member| member.settings.templates.contains_key(os))
+        {
+            let aliases = members
+                .iter()
+                .flat_map(|member| member.settings.templates.keys().cloned());
+            return Err(Error::UnknownOs {
+                os: os.clone(),
+                there: Choices::new(os, aliases),
+            });
+        }
+        let asked = members.iter().map(|member| capacity::of_pool(member, query));
+        let mut pools = join_all(asked).await.into_iter().collect::<Result<Vec<_>, Error>>()?;
+        pools.sort_by(|a, b| a.pool.cmp(&b.pool));
+        let available = pools.iter().fold(0_u32, |sum, pool| sum.saturating_add(pool.available));
+        Ok(Capacity { available, pools })
+    }
+
+    /// The UUID of the template that a name or UUID means in a pool.
+    ///
+    /// # Errors
+    /// None and several are two different errors, both listing what there is.
+    pub async fn resolve_template(&self, pool: &str, template: &str) -> Result<Uuid, Error> {
+        let member = self.member(pool)?;
+        member.inventory().await?;
+        Ok(member.template(template).await?.uuid())
+    }
+
+    /// Says from where to where a server's disks would be copied in full, if they would not stay where the template's are.
+    ///
+    /// # Errors
+    /// When a name means nothing, or a pool cannot be read.
+    pub async fn full_copy(
+        &self,
+        image: &Image,
+        pool: Option<&str>,
+        storage: Option<&str>,
+    ) -> Result<Option<String>, Error> {
+        lifecycle::full_copy(&members_named(&self.members, pool)?, image, storage).await
+    }
+
+    fn member(&self, name: &str) -> Result<&Arc<Member>, Error> {
+        self.members
+            .iter()
+            .find(|member| member.name() == name)
+            .ok_or_else(|| unknown_pool(&self.members, name))
+    }
+
+    fn check_ttl(&self, ttl: Duration) -> Result<(), Error> {
+        if ttl > self.max_ttl {
+            Err(Error::TtlTooLong { ttl, max: self.max_ttl })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Runs work in a task of its own; `None` if it did not end.
+    async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        let (send, receive) = oneshot::channel();
+        self.tasks.spawn(async move {
+            // Nobody waits any more where the send fails.
+            let _ = send.send(work.await);
+        });
+        receive.await.ok()
+    }
+}
+
+/// The pool of that name, or all.
+pub(crate) fn members_named(members: &[Arc<Member>], pool: Option<&str>) -> Result<Vec<Arc<Member>>, Error> {
+    let Some(name) = pool else {
+        return if members.is_empty() {
+            Err(Error::NoPools)
+        } else {
+            Ok(members.to_vec())
+        };
+    };
+    let found = members.iter().find(|member| member.name() == name);
+    found
+        .map(|member| vec![Arc::clone(member)])
+        .ok_or_else(|| unknown_pool(members, name))
+}
+
+fn unknown_pool(members: &[Arc<Member>], wanted: &str) -> Error {
+    let there = Choices::new(wanted, members.iter().map(|member| member.name().to_owned()));
+    Error::UnknownPool {
+        wanted: wanted.to_owned(),
+        there,
+    }
+}

@@ -1,0 +1,37 @@
+//! The lease: the marks that say whose a VM is and how long it lives, and the rules that change them without any other lock.
+//!
+//! Marks stand twice, in `VM.tags` and as keys of `VM.other_config`, because a tool that reads one field and writes it back
+//! whole may undo a change of that field at any moment; it cannot undo both. Each change is a pure state machine
+//! ([`Renewal`], [`Shortening`]) that names the next step; a thin driver executes it. So an exhaustive model can drive the
+//! very functions that run against a pool.
+//!
+//! ```text
+//!  renew:    add own mark (tags, keys) -> read -+-> claimed: take the own mark back, fail "being reaped"
+//!                 ^                             +-> own mark lost on a side, no later one: start again
+//!                 |                             |
+//!                 +-----------------------------+-> else acknowledge, remove the earlier marks (tags, keys)
+//!
+//!  shorten:  add own mark (tags, keys) -> read -> remove the later marks that were read before (tags, keys) -> read
+//!                                                 another later mark on either read: fail "extended elsewhere"
+//! ```
+
+mod mark;
+#[cfg(test)]
+mod model;
+mod record;
+mod renewal;
+mod seen;
+mod shortening;
+
+pub use mark::{Expires, Mark, PREFIX, Parsed, format_time, parse_time};
+pub use record::{LeaseRecord, SpecRecord};
+pub use renewal::{Obsolete, Outcome, Renewal, Step};
+pub(crate) use seen::is_reserved;
+pub use seen::{Expiry, Ownership, VmMarks};
+pub use shortening::Shortening;
+
+/// The key of `VM.other_config` that holds the unchanging facts of a server's birth as JSON.
+pub const SPEC_KEY: &str = "dynvm:spec";
+
+/// The key that names the server a disk or a VM belongs to, with the VM's UUID as its value.
+pub const VM_KEY: &str = "dynvm:vm";

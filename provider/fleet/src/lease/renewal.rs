@@ -1,0 +1,164 @@
+//! Renewing: the pure steps of contract rule 1.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::mark::Expires;
+use super::seen::VmMarks;
+
+/// The next thing to do to a VM's marks. Each mark on each side is one atomic call; calls of one step may run in any order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Add the mark to the tags and, with its record, to `other_config` (and the VM's own name where a side lacks it).
+    Add(Expires),
+    /// Read the VM again and hand in what it shows.
+    Read,
+    /// Remove these marks from both sides.
+    Remove(Obsolete),
+    /// It is over.
+    Done(Outcome),
+}
+
+/// Marks that have had their day.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Obsolete {
+    /// Expiry marks.
+    pub expires: BTreeSet<Expires>,
+    /// Creation leases: they count only while there is no expiry, and must not count again if a person removes that one.
+    pub creating: BTreeSet<Timestamp>,
+}
+
+/// How a change of a lease ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The mark stands on both sides, and nobody claimed the VM before it did.
+    Acknowledged,
+    /// A reaper has claimed the VM; the own mark was taken back.
+    BeingReaped,
+    /// Somebody else extended the lease in the meantime; the own mark was taken back.
+    ExtendedElsewhere,
+}
+
+/// Makes a lease end later.
+#[derive(Debug, Clone)]
+pub struct Renewal {
+    own: Expires,
+    phase: Phase,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Phase {
+    Add,
+    Read,
+    Judge,
+    Undo,
+    Clean(Obsolete),
+    Over(Outcome),
+}
+
+impl Renewal {
+    /// Begins to renew a lease with a mark of one's own.
+    pub fn new(own: Expires) -> Self {
+        Self { own, phase: Phase::Add }
+    }
+
+    /// Names the next step. `seen` is the latest read; it is looked at only after [`Step::Read`].
+    pub fn next(&mut self, seen: &VmMarks) -> Step {
+        if self.phase == Phase::Judge {
+            self.phase = self.judge(seen);
+        }
+        let (step, phase) = match self.phase.clone() {
+            Phase::Add => (Step::Add(self.own), Phase::Read),
+            Phase::Read | Phase::Judge => (Step::Read, Phase::Judge),
+            Phase::Undo => (Step::Remove(Obsolete::one(self.own)), Phase::Over(Outcome::BeingReaped)),
+            Phase::Clean(old) => (Step::Remove(old), Phase::Over(Outcome::Acknowledged)),
+            Phase::Over(outcome) => (Step::Done(outcome), Phase::Over(outcome)),
+        };
+        self.phase = phase;
+        step
+    }
+
+    fn judge(&self, seen: &VmMarks) -> Phase {
+        if !seen.claims().is_empty() {
+            return Phase::Undo;
+        }
+        let marks = seen.expires();
+        let later = marks.iter().any(|mark| mark.at > self.own.at);
+        if !seen.has_on_both_sides(&self.own) && !later {
+            return Phase::Add;
+        }
+        let expires = marks.into_iter().filter(|mark| mark.at < self.own.at).collect();
+        Phase::Clean(Obsolete {
+            expires,
+            creating: seen.creating(),
+        })
+    }
+}
+
+impl Obsolete {
+    /// One expiry mark alone.
+    pub fn one(mark: Expires) -> Self {
+        Self {
+            expires: BTreeSet::from([mark]),
+            creating: BTreeSet::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::{Vm, expires};
+    use super::*;
+
+    #[test]
+    fn an_undisturbed_renewal_leaves_its_mark_alone() {
+        let mut vm = Vm::with(&[expires(10, 1)]);
+        let mut renewal = Renewal::new(expires(20, 2));
+        assert_eq!(vm.drive(|seen| renewal.next(seen), |_, _| {}), Outcome::Acknowledged);
+        assert_eq!(vm.marks(), [expires(20, 2)]);
+    }
+
+    #[test]
+    fn a_claim_makes_it_take_back_its_own_mark_only() {
+        let mut vm = Vm::with(&[expires(10, 1)]);
+        let mut renewal = Renewal::new(expires(20, 2));
+        let outcome = vm.drive(
+            |seen| renewal.next(seen),
+            |vm, step| {
+                if matches!(step, Step::Add(_)) {
+                    vm.claim();
+                }
+            },
+        );
+        assert_eq!(outcome, Outcome::BeingReaped);
+        assert_eq!(vm.marks(), [expires(10, 1)]);
+    }
+
+    #[test]
+    fn a_lost_mark_is_written_again() {
+        let mut vm = Vm::with(&[expires(10, 1)]);
+        let mut renewal = Renewal::new(expires(20, 2));
+        let mut lost = false;
+        let outcome = vm.drive(
+            |seen| renewal.next(seen),
+            |vm, step| {
+                if !lost && matches!(step, Step::Add(_)) {
+                    lost = true;
+                    vm.tags.remove(&expires(20, 2));
+                }
+            },
+        );
+        assert_eq!(outcome, Outcome::Acknowledged);
+        assert!(lost);
+        assert_eq!(vm.marks(), [expires(20, 2)]);
+    }
+
+    #[test]
+    fn a_later_mark_of_another_is_left() {
+        let mut vm = Vm::with(&[expires(10, 1), expires(30, 3)]);
+        let mut renewal = Renewal::new(expires(20, 2));
+        assert_eq!(vm.drive(|seen| renewal.next(seen), |_, _| {}), Outcome::Acknowledged);
+        assert_eq!(vm.marks(), [expires(20, 2), expires(30, 3)]);
+    }
+}

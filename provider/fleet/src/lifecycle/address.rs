@@ -1,0 +1,247 @@
+//! The sixth phase: a usable address, noticed by events.
+//!
+//! What the guest reports counts only since this start: a clone inherits the addresses of its template in a record that
+//! `VM.start` deletes, and the pool makes a new, empty one as soon as the domain runs, sometimes twice.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use xenapi::{
+    Change, ChangeOp, EventClass, GuestMetrics, GuestMetricsRecord, Interest, Notice, PowerState, Ref, Vm, VmRecord,
+};
+
+use super::plan::Plan;
+use super::{Made, Stage, call};
+use crate::address::{self, Missed, Nic};
+use crate::error::{Error, VmName};
+use crate::server::AddressSource;
+use crate::view;
+
+/// How long events may take to show how the VM is; what they have not shown by then is read.
+const SHOWN: Duration = Duration::from_millis(150);
+/// How often all is read even so.
+const SAFETY: Duration = Duration::from_secs(30);
+/// How many reports of other VMs are kept until it is known which one is the own.
+const REPORTS: usize = 256;
+
+/// What is known of the guest.
+struct Guest {
+    vm: Ref<Vm>,
+    name: VmName,
+    nics: Vec<Nic>,
+    /// What the clone inherited.
+    stale: Ref<GuestMetrics>,
+    is_running: bool,
+    current: Option<Ref<GuestMetrics>>,
+    reports: HashMap<Ref<GuestMetrics>, GuestMetricsRecord>,
+    has_reported: bool,
+}
+
+/// Waits until the guest shows an address that counts.
+pub(super) async fn address(plan: &Plan, made: &mut Made) -> Result<(), Error> {
+    let Some(loaded) = &made.loaded else {
+        return Err(Error::Gone {
+            pool: plan.member.name().to_owned(),
+            vm: VmName::unknown(),
+        });
+    };
+    let begun = Instant::now();
+    let mut guest = Guest {
+        vm: made.reference.clone(),
+        name: loaded.name(),
+        nics: view::nics(loaded),
+        stale: loaded.vm.guest_metrics.clone(),
+        is_running: false,
+        current: None,
+        reports: HashMap::new(),
+        has_reported: false,
+    };
+    let until = (begun + plan.spec.wait.timeout).min(plan.bounds.deadline);
+    let waited = tokio::select! {
+        biased;
+        () = plan.bounds.cancel.cancelled() => return Err(Error::Cancelled { left: None }),
+        waited = guest.wait(plan) => Some(waited?),
+        () = tokio::time::sleep_until(until) => None,
+    };
+    let Some(source) = waited else {
+        return Err(guest.no_address(plan, begun));
+    };
+    made.timings.address = begun.elapsed().as_secs_f64();
+    made.address_source = Some(source);
+    if let Some(loaded) = &mut made.loaded {
+        loaded.guest = guest.report().cloned();
+    }
+    Ok(())
+}
+
+impl Guest {
+    async fn wait(&mut self, plan: &Plan) -> Result<AddressSource, Error> {
+        let interest = Interest::object(&self.vm).and_class(EventClass::VmGuestMetrics);
+        let mut events = plan.member.client()?.watcher().subscribe(interest);
+        let mut read_at = Instant::now() + SHOWN;
+        loop {
+            tokio::select! {
+                biased;
+                notice = events.next() => match notice {
+                    Notice::Change(change) => self.changed(plan, &change)?,
+                    Notice::Lost(_) => read_at = read_at.min(Instant::now() + SHOWN),
+                },
+                () = tokio::time::sleep_until(read_at) => {
+                    self.read(plan).await?;
+                    read_at = Instant::now() + SAFETY;
+                }
+            }
+            if let Some(source) = self.usable(plan) {
+                return Ok(source);
+            }
+            if self.current.is_some() && self.report().is_none() {
+                read_at = read_at.min(Instant::now() + SHOWN);
+            }
+        }
+    }
+
+    fn changed(&mut self, plan: &Plan, change: &Change) -> Result<(), Error> {
+        if let Some((vm, record)) = change.of::<Vm>()
+            && vm == self.vm
+        {
+            return match (change.op, record) {
+                (ChangeOp::Del, _) => Err(self.gone(plan)),
+                (ChangeOp::Add | ChangeOp::Mod, Some(record)) => self.is_now(plan, record),
+                (ChangeOp::Add | ChangeOp::Mod, None) => Ok(()),
+            };
+        }
+        if let Some((report, record)) = change.of::<GuestMetrics>() {
+            match record {
+                Some(record) => self.reported(report, record.clone()),
+                None => {
+                    self.reports.remove(&report);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_now(&mut self, plan: &Plan, record: &VmRecord) -> Result<(), Error> {
+        let is_running = record.power_state == PowerState::Running;
+        // Events may begin before the start; only a guest that ran and does not any more has stopped.
+        if self.is_running && record.power_state == PowerState::Halted {
+            return Err(Error::Stopped {
+                pool: plan.member.name().to_owned(),
+                vm: self.name.clone(),
+                state: view::power_state(&record.power_state).to_string(),
+            });
+        }
+        self.is_running = self.is_running || is_running;
+        let report = record
+            .guest_metrics
+            .non_null()
+            .filter(|report| is_running && **report != self.stale);
+        self.current = report.cloned();
+        Ok(())
+    }
+
+    fn reported(&mut self, report: Ref<GuestMetrics>, record: GuestMetricsRecord) {
+        let is_own = self.current.as_ref() == Some(&report);
+        if is_own || self.reports.len() < REPORTS {
+            self.reports.insert(report, record);
+        }
+    }
+
+    /// Reads how the VM is and what it reports.
+    async fn read(&mut self, plan: &Plan) -> Result<(), Error> {
+        let client = plan.member.client()?;
+        let record = match client.vm().record(&self.vm).await {
+            Ok(record) => record,
+            Err(cause) if cause.is_gone_object(&self.vm) => return Err(self.gone(plan)),
+            // The next event or read will tell; the wait has its own end.
+            Err(cause) if cause.is_retryable() || cause.is_unreachable() => return Ok(()),
+            Err(cause) => return Err(Error::call("reading the server", self.name.clone(), cause)),
+        };
+        self.is_now(plan, &record)?;
+        if let Some(report) = self.current.clone() {
+            match client.guest_metrics().record(&report).await {
+                Ok(record) => {
+                    self.reports.clear();
+                    self.reported(report, record);
+                }
+                // It is replaced while the guest starts, and an event names the next one.
+                Err(cause) if cause.is_gone_object(&report) || cause.is_retryable() || cause.is_unreachable() => {}
+                Err(cause) => return Err(call("reading what the guest reports", &self.name)(cause)),
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&self) -> Option<&GuestMetricsRecord> {
+        self.current.as_ref().and_then(|current| self.reports.get(current))
+    }
+
+    fn addresses(&self) -> Vec<IpAddr> {
+        self.report()
+            .map(|report| address::of_primary(&report.networks, &self.nics))
+            .unwrap_or_default()
+    }
+
+    fn usable(&mut self, plan: &Plan) -> Option<AddressSource> {
+        let wait = &plan.spec.wait;
+        let report = self.report()?;
+        let has_agent = report.pv_drivers_detected || !report.networks.is_empty();
+        let is_missed = address::missed(has_agent, &self.addresses(), wait.family, &wait.cidrs).is_some();
+        let source = if self.has_reported {
+            AddressSource::LaterReport
+        } else {
+            AddressSource::FirstReport
+        };
+        self.has_reported = self.has_reported || has_agent;
+        (!is_missed).then_some(source)
+    }
+
+    fn gone(&self, plan: &Plan) -> Error {
+        Error::Gone {
+            pool: plan.member.name().to_owned(),
+            vm: self.name.clone(),
+        }
+    }
+
+    fn no_address(&self, plan: &Plan, begun: Instant) -> Error {
+        if plan.bounds.remaining().is_zero() {
+            return plan.late(Stage::Address, self.name.clone());
+        }
+        let addresses = self.addresses();
+        let wait = &plan.spec.wait;
+        let has_agent = self
+            .report()
+            .is_some_and(|report| report.pv_drivers_detected || !report.networks.is_empty());
+        let missed = match address::missed(has_agent, &addresses, wait.family, &wait.cidrs) {
+            Some(missed) if self.is_running => missed,
+            Some(_) | None => Missed::NotStarted,
+        };
+        let seen: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        Error::NoAddress {
+            pool: plan.member.name().to_owned(),
+            attempts: 1,
+            limit: begun.elapsed(),
+            missed,
+            seen: if seen.is_empty() {
+                "no address was seen".to_owned()
+            } else {
+                format!("last seen: {}", seen.join(", "))
+            },
+        }
+    }
+}
+
+impl std::fmt::Display for Missed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Missed::NotStarted => "not started",
+            Missed::NoAgent => "no guest agent",
+            Missed::NoAddress => "agent without address",
+            Missed::OnlyLinkLocal => "only link-local addresses",
+            Missed::WrongFamily => "no address of the family asked for",
+            Missed::OutsideCidrs => "outside ip_cidrs",
+        })
+    }
+}

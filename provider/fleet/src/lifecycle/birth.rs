@@ -1,0 +1,228 @@
+//! The third phase: the marks that say whose the VM is. From here on it is under a creation lease that every tool can see.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::try_join_all;
+use xenapi::{Ref, Uuid, Vdi, VdiRecord};
+
+use super::plan::Plan;
+use super::{Made, Stage, call};
+use crate::error::{Error, VmName};
+use crate::lease::{Mark, SPEC_KEY, SpecRecord, VM_KEY, VmMarks, is_reserved};
+use crate::pool::marks_of;
+
+/// How often marks that another tool has overwritten are written again.
+const TRIES: u32 = 3;
+
+/// What is written on a VM at its birth.
+struct Inscription {
+    marks: [Mark; 3],
+    spec: SpecRecord,
+}
+
+/// Writes the marks: other_config, then tags and disks, then reads again. A claim on it means stop.
+pub(super) async fn birth(plan: &Plan, made: &mut Made) -> Result<(), Error> {
+    let Some(loaded) = made.loaded.clone() else {
+        return Err(Error::Gone {
+            pool: plan.member.name().to_owned(),
+            vm: VmName::unknown(),
+        });
+    };
+    let inscription = inscription(plan, made, loaded.vm.uuid);
+    let disks: Vec<_> = loaded.disks().cloned().collect();
+    for _ in 0..TRIES {
+        let steps = write(plan, made, &inscription, &disks);
+        let record = plan
+            .bounds
+            .hold(steps, || plan.late(Stage::Birth, loaded.name()))
+            .await?;
+        let marks = marks_of(&record);
+        if let Some(loaded) = &mut made.loaded {
+            loaded.vm = record;
+        }
+        if !marks.claims().is_empty() {
+            return Err(Error::BeingReaped {
+                pool: plan.member.name().to_owned(),
+                vm: made.name(),
+            });
+        }
+        if marks.is_managed() && marks.is_named_on_both_sides() && is_leased(&marks, made) {
+            made.is_marked = true;
+            return Ok(());
+        }
+    }
+    Err(Error::MarksContested {
+        pool: plan.member.name().to_owned(),
+        vm: made.name(),
+    })
+}
+
+fn is_leased(marks: &VmMarks, made: &Made) -> bool {
+    marks.creating().contains(&made.deadline)
+}
+
+async fn write(
+    plan: &Plan,
+    made: &Made,
+    inscription: &Inscription,
+    disks: &[(Ref<Vdi>, VdiRecord)],
+) -> Result<xenapi::VmRecord, Error> {
+    let Some(loaded) = &made.loaded else {
+        return Err(Error::Gone {
+            pool: plan.member.name().to_owned(),
+            vm: VmName::unknown(),
+        });
+    };
+    let client = plan.member.client()?;
+    let (vm, name) = (&made.reference, made.name());
+    let other_config = inscription.other_config(&loaded.vm.other_config);
+    client
+        .vm()
+        .set_other_config(vm, &other_config)
+        .await
+        .map_err(call("marking the clone", &name))?;
+    let tags = inscription.tags(&plan.spec.tags);
+    let tagged = async {
+        client
+            .vm()
+            .set_tags(vm, &tags)
+            .await
+            .map_err(call("tagging the clone", &name))
+    };
+    let marked = try_join_all(
+        disks
+            .iter()
+            .map(|(vdi, disk)| mark_disk(client, vdi, disk, loaded.vm.uuid, &name)),
+    );
+    tokio::try_join!(tagged, marked)?;
+    client
+        .vm()
+        .record(vm)
+        .await
+        .map_err(call("reading the clone again", &name))
+}
+
+/// Marks a disk as the server's own. One whose template was made from a server has inherited the mark of that one.
+pub(super) async fn mark_disk(
+    client: &xenapi::Pool,
+    vdi: &Ref<Vdi>,
+    disk: &VdiRecord,
+    vm: Uuid,
+    name: &VmName,
+) -> Result<(), Error> {
+    let value = vm.to_string();
+    let failed = call("marking a disk", name);
+    match disk.other_config.get(VM_KEY) {
+        Some(is) if *is == value => return Ok(()),
+        Some(_) => client
+            .vdi()
+            .remove_from_other_config(vdi, VM_KEY)
+            .await
+            .map_err(&failed)?,
+        None => {}
+    }
+    match client.vdi().add_to_other_config(vdi, VM_KEY, &value).await {
+        Err(cause) if !cause.is_failure(xenapi::Failure::is_duplicate_key) => Err(failed(cause)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn inscription(plan: &Plan, made: &Made, vm: Uuid) -> Inscription {
+    let marks = [
+        Mark::Vm(vm),
+        Mark::Creating(made.deadline),
+        Mark::Owner(plan.origin.owner.clone()),
+    ];
+    let spec = SpecRecord {
+        request_id: plan.spec.request_id,
+        template_uuid: Some(plan.template.uuid()),
+        template_name: plan.template.record.name_label.clone(),
+        os: plan.spec.image.os().map(str::to_owned),
+        provider: plan.origin.version.clone(),
+        created_at: made.created_at,
+        user_data: None,
+    };
+    Inscription { marks, spec }
+}
+
+impl Inscription {
+    /// The clone's own map, without what it inherited of dynvm's, with its own marks.
+    fn other_config(&self, clones: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let kept = clones.iter().filter(|(key, _)| !is_reserved(key));
+        let mut map: BTreeMap<String, String> = kept.map(|(key, value)| (key.clone(), value.clone())).collect();
+        map.extend(self.marks.iter().map(|mark| (mark.to_string(), String::new())));
+        if let [Mark::Vm(vm), ..] = &self.marks {
+            map.insert(VM_KEY.to_owned(), vm.to_string());
+        }
+        map.insert(SPEC_KEY.to_owned(), self.spec.to_json());
+        map
+    }
+
+    /// The user's tags and the marks; what the template was tagged with is not the server's.
+    fn tags(&self, users: &BTreeSet<String>) -> BTreeSet<String> {
+        let users = users.iter().filter(|tag| !is_reserved(tag)).cloned();
+        users.chain(self.marks.iter().map(ToString::to_string)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lease::Expiry;
+
+    const VM: &str = "0ee5f2a5-9c5c-4dcd-a1f4-9c7d6e1b8a10";
+    const SOURCE: &str = "11111111-9c5c-4dcd-a1f4-9c7d6e1b8a10";
+
+    fn inscription() -> Inscription {
+        let deadline = "2026-11-20T10:40:00Z".parse().unwrap();
+        let spec = SpecRecord {
+            request_id: ulid::Ulid(7),
+            template_uuid: None,
+            template_name: "t".into(),
+            os: None,
+            provider: "0.1.0".into(),
+            created_at: "2026-11-20T10:10:00Z".parse().unwrap(),
+            user_data: None,
+        };
+        Inscription {
+            marks: [
+                Mark::Vm(VM.parse().unwrap()),
+                Mark::Creating(deadline),
+                Mark::Owner("ci".into()),
+            ],
+            spec,
+        }
+    }
+
+    #[test]
+    fn what_was_inherited_of_dynvm_goes_and_the_rest_stays() {
+        let text = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect()
+        };
+        let inherited = format!("dynvm:vm={SOURCE}");
+        let clones = text(&[
+            ("mac_seed", "s"),
+            ("base_template_name", "b"),
+            (&inherited, ""),
+            ("dynvm:vm", SOURCE),
+            ("dynvm:keep", ""),
+        ]);
+        let inscription = inscription();
+        let map = inscription.other_config(&clones);
+        assert_eq!(map.get("mac_seed").map(String::as_str), Some("s"));
+        assert_eq!(map.get("base_template_name").map(String::as_str), Some("b"));
+        let users = ["web", "dynvm:keep"].iter().map(|tag| (*tag).to_owned()).collect();
+        let tags = inscription.tags(&users);
+        let keys = map.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let marks = VmMarks::read(&VM.parse().unwrap(), tags.iter().map(String::as_str), keys);
+        assert!(marks.is_managed() && marks.is_named_on_both_sides() && !marks.is_kept());
+        assert!(matches!(marks.expiry(), Expiry::Creating(_)));
+        assert_eq!(marks.owner(), Some("ci"));
+        assert_eq!(marks.unreadable().count(), 0);
+        assert!(tags.contains("web") && tags.len() == 4);
+        assert!(map.keys().chain(&tags).all(|text| !text.contains(['<', '>', '&', '"'])));
+    }
+}

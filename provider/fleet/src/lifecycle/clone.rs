@@ -1,0 +1,262 @@
+//! The second phase: the VM comes to be, under its birth name.
+//!
+//! Clones of one SR stand in line: the pool would make the losers of that race sleep for many seconds. A clone whose answer
+//! was lost is looked for by its birth name before anything else; there is never a second one without a look for the first.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+use ulid::Ulid;
+use xenapi::{EventClass, Filter, Interest, Notice, Outcome, Ref, Token, Vbd, Vdi, Vif, Vm, VmRecord};
+
+use super::plan::Plan;
+use super::{CREATION_GRACE, Made, Stage, call};
+use crate::birth_name::BirthName;
+use crate::error::{Error, VmName};
+use crate::pool::{Loaded, later, related, whole_seconds};
+use crate::server::Timings;
+
+/// How long a cancelled creation waits for the answer to a clone that is being made, so that the VM is known.
+const ANSWER: Duration = Duration::from_secs(3);
+/// How long a clone with a lost answer is looked for.
+const LOOK: Duration = Duration::from_secs(30);
+/// How often it is looked for when no event tells of it.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Clones or copies the template.
+pub(super) async fn clone(plan: &Plan, made: &mut Option<Made>) -> Result<(), Error> {
+    let client = plan.member.client()?;
+    let begun = Instant::now();
+    let line = async {
+        match plan.copy_to {
+            // A copy holds the SR's lock only for a moment.
+            Some(_) => Ok(None),
+            None => client
+                .sr_queue()
+                .acquire_all(&plan.srs, &plan.bounds.cancel)
+                .await
+                .map(Some)
+                .ok_or(Error::Cancelled { left: None }),
+        }
+    };
+    let held = plan
+        .bounds
+        .hold(line, || plan.late(Stage::Queue, VmName::unknown()))
+        .await?;
+    let queue = begun.elapsed();
+    let now = plan
+        .bounds
+        .hold(plan.member.now(), || plan.late(Stage::Clone, VmName::unknown()))
+        .await?;
+    let deadline = whole_seconds(later(now, plan.bounds.remaining() + CREATION_GRACE));
+    let birth = BirthName {
+        id: Ulid::new(),
+        deadline,
+    };
+    let token = plan.member.token();
+    let sent = Instant::now();
+    plan.member.wrote();
+    let reference = sent_and_answered(plan, &birth).await?;
+    drop(held);
+    let timings = Timings {
+        queue: queue.as_secs_f64(),
+        clone: sent.elapsed().as_secs_f64(),
+        ..Timings::default()
+    };
+    *made = Some(new(reference.clone(), deadline, now, timings));
+    let loaded = plan
+        .bounds
+        .hold(look_at(plan, &reference, token), || {
+            plan.late(Stage::Clone, VmName::unknown())
+        })
+        .await?;
+    plan.place.is_vm(loaded.vm.uuid);
+    if let Some(made) = made {
+        made.loaded = Some(loaded);
+    }
+    Ok(())
+}
+
+fn new(reference: Ref<Vm>, deadline: Timestamp, now: Timestamp, timings: Timings) -> Made {
+    Made {
+        reference,
+        loaded: None,
+        deadline,
+        created_at: whole_seconds(now),
+        is_marked: false,
+        timings,
+        address_source: None,
+    }
+}
+
+async fn sent_and_answered(plan: &Plan, birth: &BirthName) -> Result<Ref<Vm>, Error> {
+    let client = plan.member.client()?;
+    let name = birth.to_string();
+    let limit = plan.bounds.remaining();
+    let asked = async {
+        match &plan.copy_to {
+            Some(sr) => {
+                client
+                    .vm()
+                    .copy_to(&plan.template.reference, &name, Some(sr), limit)
+                    .await
+            }
+            None => client.vm().clone_to(&plan.template.reference, &name, limit).await,
+        }
+    };
+    tokio::pin!(asked);
+    let answer = tokio::select! {
+        biased;
+        answer = &mut asked => answer,
+        () = plan.bounds.cancel.cancelled() => match tokio::time::timeout(ANSWER, &mut asked).await {
+            Ok(answer) => answer,
+            Err(_) => return Err(Error::Cancelled { left: None }),
+        },
+    };
+    match answer {
+        Ok(vm) => Ok(vm),
+        Err(cause) if cause.outcome() == Outcome::MaybeSent => look_for(plan, &name, cause).await,
+        Err(cause) => Err(refused(plan, cause)),
+    }
+}
+
+/// Looks for the clone of a call whose answer was lost: it may be there, or may be in the making still.
+async fn look_for(plan: &Plan, name: &str, cause: xenapi::Error) -> Result<Ref<Vm>, Error> {
+    let client = plan.member.client()?;
+    let unknown = || Error::CloneUnknown {
+        pool: plan.member.name().to_owned(),
+        birth_name: name.to_owned(),
+        cause: cause.clone(),
+    };
+    let Ok(named) = Filter::eq("name__label", name) else {
+        return Err(unknown());
+    };
+    let until = Instant::now() + LOOK.min(plan.bounds.remaining());
+    let mut events = client.watcher().subscribe(Interest::classes(&[EventClass::Vm]));
+    let mut seen = None;
+    loop {
+        if let Ok(found) = client.vm().records_where(&named).await
+            && let Some((vm, record)) = found.into_iter().next()
+        {
+            if is_whole(plan, &record) {
+                return Ok(vm);
+            }
+            seen = Some(vm);
+        }
+        let again = (Instant::now() + LOOK_AGAIN).min(until);
+        let news = async {
+            loop {
+                match events.next().await {
+                    Notice::Change(change) => match change.of::<Vm>() {
+                        Some((_, Some(record))) if record.name_label == name => return,
+                        Some(_) | None => {}
+                    },
+                    Notice::Lost(_) => return tokio::time::sleep_until(again).await,
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = plan.bounds.cancel.cancelled() => return Err(Error::Cancelled { left: None }),
+            () = news => {}
+            () = tokio::time::sleep_until(again) => {}
+        }
+        if Instant::now() >= until {
+            // What is half made is undone by whoever asked for it, now that it is known.
+            return seen.ok_or_else(unknown);
+        }
+    }
+}
+
+/// Says whether a clone has all drives and NICs of its template: they come to be after the VM itself.
+fn is_whole(plan: &Plan, clone: &VmRecord) -> bool {
+    let template = &plan.template.record;
+    clone.vbds.len() == template.vbds.len() && clone.vifs.len() == template.vifs.len()
+}
+
+/// Reads what the clone is: as what has changed since before it was made, in one request, or else piece by piece.
+async fn look_at(plan: &Plan, vm: &Ref<Vm>, before: Option<Token>) -> Result<Loaded, Error> {
+    let client = plan.member.client()?;
+    if let Some(before) = before {
+        let classes = [EventClass::Vm, EventClass::Vbd, EventClass::Vif, EventClass::Vdi];
+        if let Ok(delta) = client.changes_since(&classes, &before).await {
+            plan.member.saw(&delta.token);
+            if let Some(loaded) = among(&delta.changes, vm) {
+                return Ok(loaded);
+            }
+        }
+    }
+    let unknown = VmName::unknown();
+    let record = client
+        .vm()
+        .record(vm)
+        .await
+        .map_err(call("reading the clone", &unknown))?;
+    let loaded = related(client, vec![(vm.clone(), record)]).await?;
+    loaded.into_iter().next().ok_or_else(|| Error::Gone {
+        pool: plan.member.name().to_owned(),
+        vm: unknown.clone(),
+    })
+}
+
+fn among(changes: &[xenapi::Change], vm: &Ref<Vm>) -> Option<Loaded> {
+    let records = changes.iter();
+    let record = records
+        .clone()
+        .find_map(|change| change.of::<Vm>().filter(|(of, _)| of == vm)?.1.cloned())?;
+    let vbds: Vec<_> = records
+        .clone()
+        .filter_map(|change| {
+            change
+                .of::<Vbd>()
+                .and_then(|(vbd, record)| Some((vbd, record?.clone())))
+        })
+        .filter(|(_, record)| record.vm == *vm)
+        .collect();
+    let vifs: Vec<_> = records
+        .clone()
+        .filter_map(|change| {
+            change
+                .of::<Vif>()
+                .and_then(|(vif, record)| Some((vif, record?.clone())))
+        })
+        .filter(|(_, record)| record.vm == *vm)
+        .collect();
+    let disks: Vec<_> = vbds.iter().filter_map(|(_, vbd)| vbd.vdi.non_null()).collect();
+    let vdis: Vec<_> = records
+        .filter_map(|change| {
+            change
+                .of::<Vdi>()
+                .and_then(|(vdi, record)| Some((vdi, record?.clone())))
+        })
+        .filter(|(vdi, _)| disks.contains(&vdi))
+        .collect();
+    let drives = vbds
+        .iter()
+        .filter(|(_, vbd)| vbd.kind == xenapi::VbdType::Disk && !vbd.empty);
+    let is_whole = vbds.len() == record.vbds.len()
+        && vifs.len() == record.vifs.len()
+        && drives
+            .clone()
+            .all(|(_, vbd)| vdis.iter().any(|(vdi, _)| *vdi == vbd.vdi));
+    is_whole.then(|| Loaded {
+        reference: vm.clone(),
+        vm: record,
+        vbds,
+        vifs,
+        vdis,
+        guest: None,
+    })
+}
+
+fn refused(plan: &Plan, cause: xenapi::Error) -> Error {
+    if cause.is_failure(xenapi::Failure::is_storage_full) {
+        return Error::Full {
+            pools: Vec::new(),
+            cause: Some(cause),
+        };
+    }
+    let template = VmName::new(&plan.template.record.name_label, plan.template.uuid());
+    Error::call("cloning the template", template, cause)
+}

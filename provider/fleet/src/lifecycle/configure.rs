@@ -1,0 +1,254 @@
+//! The fourth phase: no template any more, its real name, its shape, its NIC. Only what differs is written, all at once.
+
+use xenapi::{Failure, MemoryLimits, NewVif, Ref, Template, Vif, VifRecord, VmRecord};
+
+use super::plan::Plan;
+use super::{Made, Stage, call};
+use crate::error::{Error, Subject, VmName};
+use crate::pool::Loaded;
+use crate::view;
+
+/// The MTU of a NIC that nothing else is known of.
+const MTU: i64 = 1500;
+
+/// Makes the clone what was asked for.
+pub(super) async fn configure(plan: &Plan, made: &mut Made) -> Result<(), Error> {
+    let Some(loaded) = made.loaded.clone() else {
+        return Err(Error::Gone {
+            pool: plan.member.name().to_owned(),
+            vm: VmName::unknown(),
+        });
+    };
+    let name = loaded.name();
+    let client = plan.member.client()?;
+    let vm = &made.reference;
+    let steps = async {
+        tokio::try_join!(
+            async {
+                client
+                    .vm()
+                    .set_is_a_template(vm, Template::No)
+                    .await
+                    .map_err(call("making the clone a VM", &name))
+            },
+            async {
+                client
+                    .vm()
+                    .set_name_label(vm, &plan.spec.name)
+                    .await
+                    .map_err(call("naming the server", &name))
+            },
+            vcpus(plan, made, &loaded.vm, &name),
+            memory(plan, made, &loaded.vm, &name),
+            nic(plan, made, &loaded, &name),
+            unprotect(plan, made, &loaded.vm, &name),
+        )
+    };
+    let ((), (), (), (), nic, ()) = plan
+        .bounds
+        .hold(steps, || plan.late(Stage::Configure, loaded.name()))
+        .await?;
+    if let Some(loaded) = &mut made.loaded {
+        loaded.vm.name_label = plan.spec.name.clone();
+        if let Some((old, vif, record)) = nic {
+            loaded.vifs.retain(|(is, _)| Some(is) != old.as_ref() && *is != vif);
+            loaded.vifs.push((vif, record));
+        }
+    }
+    Ok(())
+}
+
+/// Growing, the ceiling goes first; shrinking, last: it is never below what the VM starts with.
+async fn vcpus(plan: &Plan, made: &Made, record: &VmRecord, name: &VmName) -> Result<(), Error> {
+    let Some(wanted) = plan.spec.cpus.map(i64::from) else {
+        return Ok(());
+    };
+    if record.vcpus_max == wanted && record.vcpus_at_startup == wanted {
+        return Ok(());
+    }
+    let client = plan.member.client()?;
+    let failed = |cause| {
+        refused(
+            plan,
+            Subject::Cpus,
+            format!("{wanted} vCPUs cannot be set"),
+            name,
+            cause,
+        )
+    };
+    if wanted >= record.vcpus_max {
+        client
+            .vm()
+            .set_vcpus_max(&made.reference, wanted)
+            .await
+            .map_err(failed)?;
+        client
+            .vm()
+            .set_vcpus_at_startup(&made.reference, wanted)
+            .await
+            .map_err(failed)
+    } else {
+        client
+            .vm()
+            .set_vcpus_at_startup(&made.reference, wanted)
+            .await
+            .map_err(failed)?;
+        client.vm().set_vcpus_max(&made.reference, wanted).await.map_err(failed)
+    }
+}
+
+async fn memory(plan: &Plan, made: &Made, record: &VmRecord, name: &VmName) -> Result<(), Error> {
+    let Some(mib) = plan.spec.memory_mib else {
+        return Ok(());
+    };
+    let bytes = i64::try_from(mib << 20).unwrap_or(i64::MAX);
+    let is = [
+        record.memory_static_max,
+        record.memory_dynamic_min,
+        record.memory_dynamic_max,
+    ];
+    if is == [bytes; 3] {
+        return Ok(());
+    }
+    let limits = MemoryLimits {
+        static_min: record.memory_static_min.min(bytes),
+        static_max: bytes,
+        dynamic_min: bytes,
+        dynamic_max: bytes,
+    };
+    let set = plan
+        .member
+        .client()?
+        .vm()
+        .set_memory_limits(&made.reference, limits)
+        .await;
+    set.map_err(|cause| {
+        refused(
+            plan,
+            Subject::Memory,
+            format!("{mib} MiB of memory cannot be set"),
+            name,
+            cause,
+        )
+    })
+}
+
+/// Puts the primary NIC on the network, and gives it the MAC address; a MAC address is fixed at a NIC's birth.
+async fn nic(
+    plan: &Plan,
+    made: &Made,
+    loaded: &Loaded,
+    name: &VmName,
+) -> Result<Option<(Option<Ref<Vif>>, Ref<Vif>, VifRecord)>, Error> {
+    let client = plan.member.client()?;
+    let primary = view::primary_vif(loaded);
+    let present = primary
+        .and_then(|primary| loaded.vifs.iter().find(|(_, vif)| vif == primary))
+        .cloned();
+    let Some(network) = plan
+        .network
+        .clone()
+        .or_else(|| present.as_ref().map(|(_, vif)| vif.network.clone()))
+    else {
+        return Ok(None);
+    };
+    let mac = plan.spec.mac_address.as_deref();
+    match (present, mac) {
+        (Some((vif, record)), None) => {
+            if record.network == network {
+                return Ok(None);
+            }
+            client
+                .vif()
+                .move_to(&vif, &network)
+                .await
+                .map_err(call("connecting the NIC", name))?;
+            Ok(Some((None, vif, VifRecord { network, ..record })))
+        }
+        (Some((_, record)), Some(mac)) if record.network == network && record.mac.eq_ignore_ascii_case(mac) => Ok(None),
+        (Some((vif, record)), Some(mac)) => {
+            client
+                .vif()
+                .destroy(&vif)
+                .await
+                .map_err(call("replacing the NIC", name))?;
+            let new = NewVif {
+                vm: made.reference.clone(),
+                network: network.clone(),
+                device: record.device.clone(),
+                mac: mac.to_owned(),
+                mtu: record.mtu,
+                other_config: record.other_config.clone(),
+            };
+            let created = client.vif().create(&new).await;
+            let created = created.map_err(|cause| {
+                refused(
+                    plan,
+                    Subject::MacAddress,
+                    format!("the MAC address {mac:?} cannot be used"),
+                    name,
+                    cause,
+                )
+            })?;
+            Ok(Some((
+                Some(vif),
+                created,
+                VifRecord {
+                    network,
+                    mac: mac.to_owned(),
+                    ..record
+                },
+            )))
+        }
+        (None, mac) => {
+            let new = NewVif {
+                vm: made.reference.clone(),
+                network: network.clone(),
+                device: "0".to_owned(),
+                mac: mac.unwrap_or_default().to_owned(),
+                mtu: MTU,
+                other_config: std::collections::BTreeMap::new(),
+            };
+            let created = client.vif().create(&new).await;
+            let vif = created.map_err(|cause| {
+                refused(
+                    plan,
+                    Subject::MacAddress,
+                    "a NIC cannot be made".to_owned(),
+                    name,
+                    cause,
+                )
+            })?;
+            let record = client.vif().record(&vif).await.map_err(call("reading the NIC", name))?;
+            Ok(Some((None, vif, record)))
+        }
+    }
+}
+
+/// A throw-away server that the pool starts again by itself could not be destroyed.
+async fn unprotect(plan: &Plan, made: &Made, record: &VmRecord, name: &VmName) -> Result<(), Error> {
+    if record.ha_restart_priority.is_empty() {
+        return Ok(());
+    }
+    let set = plan
+        .member
+        .client()?
+        .vm()
+        .set_ha_restart_priority(&made.reference, "")
+        .await;
+    set.map_err(call("taking the server out of high availability", name))
+}
+
+/// A value that the pool rejects is the setting's fault; all else is the call's.
+fn refused(plan: &Plan, subject: Subject, what: String, name: &VmName, cause: xenapi::Error) -> Error {
+    let is_setting = |failure: &Failure| failure.is_invalid_value() || failure.code() == "MAC_INVALID";
+    if !cause.is_failure(is_setting) {
+        return Error::call("configuring the server", name.clone(), cause);
+    }
+    let said = cause.failure().map(ToString::to_string).unwrap_or_default();
+    Error::Refused {
+        subject,
+        pool: plan.member.name().to_owned(),
+        reason: format!("{what} ({said})"),
+    }
+}

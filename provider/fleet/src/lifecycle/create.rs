@@ -1,0 +1,159 @@
+//! Creating: the phases in their order, and what happens when one fails.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
+
+use super::plan::Plan;
+use super::{Bounds, Made, address, birth, clone, configure, finish, start, undo};
+use crate::error::{Error, VmName};
+use crate::server::Server;
+
+/// Less than this is too little for another clone to be worth it.
+const WORTH_ANOTHER: Duration = Duration::from_secs(5);
+
+/// A creation that failed.
+#[derive(Debug, Clone)]
+pub struct CreateFailure {
+    /// Why.
+    pub error: Error,
+    /// The server, if it exists still: to be kept in state, tainted.
+    pub left: Option<Server>,
+}
+
+/// Makes a server; `steps` hears of it as soon as it is there.
+pub(crate) async fn create(plan: Plan, steps: &UnboundedSender<Server>) -> Result<Server, CreateFailure> {
+    let attempts = plan.spec.ip_attempts.max(1);
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let mut made = None;
+        let error = match phases(&plan, &mut made, steps).await {
+            Ok(server) => return Ok(server),
+            Err(error) => counted(error, attempt),
+        };
+        let Some(made) = made else {
+            return Err(CreateFailure { error, left: None });
+        };
+        let is_worth_another = plan.bounds.remaining() > WORTH_ANOTHER;
+        let again = matches!(error, Error::NoAddress { .. }) && attempt < attempts && is_worth_another;
+        if !again {
+            return Err(ended(&plan, made, error).await);
+        }
+        tracing::info!(pool = plan.member.name(), attempt, "no usable address: cloning again");
+        if let Err(undone) = undo::undo(&plan, &made).await {
+            return Err(not_undone(&plan, &made, error, undone));
+        }
+    }
+}
+
+async fn phases(plan: &Plan, made: &mut Option<Made>, steps: &UnboundedSender<Server>) -> Result<Server, Error> {
+    clone::clone(plan, made).await?;
+    let Some(made) = made else {
+        return Err(Error::Gone {
+            pool: plan.member.name().to_owned(),
+            vm: VmName::unknown(),
+        });
+    };
+    let begun = Instant::now();
+    birth::birth(plan, made).await?;
+    // Nobody listens any more where the send fails.
+    let tell = |made: &Made| made.server(&plan.inventory).map(|server| steps.send(server));
+    tell(made);
+    configure::configure(plan, made).await?;
+    made.timings.configure = begun.elapsed().as_secs_f64();
+    start::start(plan, made).await?;
+    tell(made);
+    if plan.spec.wait.for_ip {
+        address::address(plan, made).await?;
+    }
+    finish::finish(plan, &plan.bounds, made).await?;
+    plan.member.wrote();
+    let wait = &plan.spec.wait;
+    let mut server = made.server(&plan.inventory).ok_or(Error::Gone {
+        pool: plan.member.name().to_owned(),
+        vm: VmName::unknown(),
+    })?;
+    server.ip_address = server.address_for(wait.family, &wait.cidrs, None);
+    Ok(server)
+}
+
+/// What becomes of a VM whose creation failed.
+async fn ended(plan: &Plan, mut made: Made, error: Error) -> CreateFailure {
+    plan.member.wrote();
+    match &error {
+        // No tidying up for seconds: what exists is reported, and under its creation lease.
+        Error::Cancelled { .. } => {
+            let left = made.server(&plan.inventory);
+            return CreateFailure {
+                error: Error::Cancelled {
+                    left: Some(made.name()),
+                },
+                left,
+            };
+        }
+        // The reaper's from now on.
+        Error::BeingReaped { .. } => {
+            return CreateFailure {
+                left: made.server(&plan.inventory),
+                error,
+            };
+        }
+        _ => {}
+    }
+    if plan.spec.keep_on_failure && made.is_marked && !matches!(error, Error::Gone { .. }) {
+        return kept(plan, &mut made, error).await;
+    }
+    match undo::undo(plan, &made).await {
+        Ok(()) => CreateFailure { error, left: None },
+        Err(undone) => not_undone(plan, &made, error, undone),
+    }
+}
+
+/// Keeps a failed server with its full ttl, so that a person can look at it.
+async fn kept(plan: &Plan, made: &mut Made, error: Error) -> CreateFailure {
+    let vm = made.name();
+    let bounds = Bounds::new(undo::PATIENCE, plan.bounds.cancel.clone());
+    if let Err(finish) = finish::finish(plan, &bounds, made).await {
+        tracing::warn!(pool = plan.member.name(), error = %finish, "the kept server has no lease but that of its creation");
+    }
+    CreateFailure {
+        error: Error::Kept {
+            error: Box::new(error),
+            vm,
+        },
+        left: made.server(&plan.inventory),
+    }
+}
+
+fn not_undone(plan: &Plan, made: &Made, error: Error, undo: Error) -> CreateFailure {
+    let left = made.server(&plan.inventory);
+    CreateFailure {
+        error: Error::NotUndone {
+            error: Box::new(error),
+            vm: made.name(),
+            undo: Box::new(undo),
+        },
+        left,
+    }
+}
+
+fn counted(error: Error, attempt: u32) -> Error {
+    match error {
+        Error::NoAddress {
+            pool,
+            attempts: _,
+            limit,
+            missed,
+            seen,
+        } => Error::NoAddress {
+            pool,
+            attempts: attempt,
+            limit,
+            missed,
+            seen,
+        },
+        other => other,
+    }
+}

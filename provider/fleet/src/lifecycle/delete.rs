@@ -1,0 +1,205 @@
+//! Deleting a server: what it is is checked first, and nothing is touched that is not it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::remove::{Removal, Whose};
+use super::{Bounds, load};
+use crate::birth_name::BirthName;
+use crate::error::{Error, VmName};
+use crate::lease::{Expiry, Ownership, VmMarks};
+use crate::pool::{Loaded, Member};
+use crate::spec::ServerKey;
+
+pub use super::remove::KeptDisk;
+
+/// What a deletion did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteReport {
+    /// Disks that were attached and are not the server's own: detached and kept.
+    pub kept_disks: Vec<KeptDisk>,
+    /// Says whether there was nothing to do.
+    pub already_gone: bool,
+}
+
+/// Removes a server.
+pub(crate) async fn delete(
+    member: &Arc<Member>,
+    key: &ServerKey,
+    timeout: Duration,
+    cancel: CancellationToken,
+) -> Result<DeleteReport, Error> {
+    let bounds = Bounds::new(timeout, cancel);
+    let late = || Error::DeleteTimeout {
+        pool: key.pool.clone(),
+        vm: VmName::uuid(key.vm),
+        limit: timeout,
+        status: "how it is cannot be read".to_owned(),
+    };
+    // What is decided here is decided on a read of now, not on a listing.
+    member.wrote();
+    let (inventory, loaded) = bounds.hold(load(member, key), late).await?;
+    let Some(loaded) = loaded else {
+        return Ok(DeleteReport {
+            kept_disks: Vec::new(),
+            already_gone: true,
+        });
+    };
+    check(member, key, &loaded)?;
+    let removal = Removal {
+        member,
+        inventory: &inventory,
+        bounds: &bounds,
+        loaded: &loaded,
+        whose: Whose::Marked,
+    };
+    let kept_disks = removal.remove().await?;
+    Ok(DeleteReport {
+        kept_disks,
+        already_gone: false,
+    })
+}
+
+/// What kind of VM it is.
+struct Kind<'a> {
+    name: &'a str,
+    is_control_domain: bool,
+    is_a_snapshot: bool,
+    is_a_template: bool,
+}
+
+fn check(member: &Arc<Member>, key: &ServerKey, loaded: &Loaded) -> Result<(), Error> {
+    let vm = &loaded.vm;
+    let kind = Kind {
+        name: &vm.name_label,
+        is_control_domain: vm.is_control_domain,
+        is_a_snapshot: vm.is_a_snapshot,
+        is_a_template: vm.is_a_template,
+    };
+    match why_not(&kind, &loaded.marks(), key) {
+        Some(why) => Err(Error::NotOurs {
+            pool: member.name().to_owned(),
+            vm: loaded.name(),
+            why,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Says why a VM must not be deleted as this server.
+fn why_not(vm: &Kind<'_>, marks: &VmMarks, key: &ServerKey) -> Option<String> {
+    if vm.is_control_domain {
+        return Some("is a control domain".to_owned());
+    }
+    if vm.is_a_snapshot {
+        return Some("is a snapshot".to_owned());
+    }
+    if vm.is_a_template && !is_birth_unfinished(vm, marks) {
+        return Some("was turned into a template".to_owned());
+    }
+    if let Ownership::Foreign { of } = marks.ownership() {
+        return Some(format!("carries the mark of another VM ({of}) and not its own"));
+    }
+    let spec = marks.spec()?;
+    let of_another = key.request_id.filter(|request| *request != spec.request_id)?;
+    Some(format!(
+        "was made by the request {}, not by {of_another}",
+        spec.request_id
+    ))
+}
+
+/// A clone is a template until it is configured: one that never got further is no template of a person.
+fn is_birth_unfinished(vm: &Kind<'_>, marks: &VmMarks) -> bool {
+    BirthName::parse(vm.name).is_some() && !matches!(marks.expiry(), Expiry::Lease(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use ulid::Ulid;
+
+    use super::*;
+
+    const VM: &str = "0ee5f2a5-9c5c-4dcd-a1f4-9c7d6e1b8a10";
+    const OTHER: &str = "11111111-9c5c-4dcd-a1f4-9c7d6e1b8a10";
+    const SPEC: &str =
+        r#"{"request_id":"00000000000000000000000007","provider":"0.1.0","created_at":"2026-11-20T10:00:00Z"}"#;
+
+    fn check(vm: &Kind<'_>, keys: &[(&str, &str)], expect: Option<&str>) {
+        let keys: BTreeMap<&str, &str> = keys.iter().copied().collect();
+        let marks = VmMarks::read(&VM.parse().unwrap(), [], keys);
+        let key = ServerKey {
+            pool: "lab1".into(),
+            pool_uuid: OTHER.parse().unwrap(),
+            vm: VM.parse().unwrap(),
+            request_id: Some(Ulid(7)),
+        };
+        let why = why_not(vm, &marks, &key);
+        match (&why, expect) {
+            (Some(why), Some(expect)) => assert!(why.contains(expect), "{why}"),
+            (why, expect) => assert_eq!(why.as_deref(), expect),
+        }
+    }
+
+    #[test]
+    fn only_the_server_itself_is_deleted() {
+        let vm = Kind {
+            name: "web",
+            is_control_domain: false,
+            is_a_snapshot: false,
+            is_a_template: false,
+        };
+        let own: &[(&str, &str)] = &[("dynvm:vm", VM), ("dynvm:spec", SPEC)];
+        check(&vm, own, None);
+        check(&vm, &[], None);
+        check(&vm, &[("dynvm:spec", SPEC)], None);
+        check(
+            &vm,
+            &[("dynvm:vm", OTHER), ("dynvm:spec", SPEC)],
+            Some("mark of another VM"),
+        );
+        let spec = SPEC.replace("07\"", "08\"");
+        check(
+            &vm,
+            &[("dynvm:vm", VM), ("dynvm:spec", &spec)],
+            Some("was made by the request"),
+        );
+        check(
+            &Kind {
+                is_a_template: true,
+                ..vm
+            },
+            own,
+            Some("turned into a template"),
+        );
+        check(
+            &Kind {
+                is_a_snapshot: true,
+                ..vm
+            },
+            own,
+            Some("snapshot"),
+        );
+        check(
+            &Kind {
+                is_control_domain: true,
+                ..vm
+            },
+            own,
+            Some("control domain"),
+        );
+        let name = "dynvm-new-01JD4Q8QCGTF0000000000000A-1800000000";
+        check(
+            &Kind {
+                is_a_template: true,
+                name,
+                ..vm
+            },
+            own,
+            None,
+        );
+    }
+}

@@ -1,0 +1,47 @@
+//! The last phase: the lease takes the place of the creation lease. Its last read is what the caller gets.
+
+use ulid::Ulid;
+
+use super::marks::{Change, Subject};
+use super::plan::Plan;
+use super::{Bounds, Made, Stage};
+use crate::error::{Error, VmName};
+use crate::lease::{Expires, LeaseRecord, Renewal};
+use crate::pool::{later, whole_seconds};
+
+/// Writes the lease; it begins now, by the coordinator's clock.
+pub(super) async fn finish(plan: &Plan, bounds: &Bounds, made: &mut Made) -> Result<(), Error> {
+    let Some(loaded) = &made.loaded else {
+        return Err(Error::Gone {
+            pool: plan.member.name().to_owned(),
+            vm: VmName::unknown(),
+        });
+    };
+    let name = loaded.name();
+    let steps = async {
+        let start = whole_seconds(plan.member.now().await?);
+        let own = Expires {
+            at: whole_seconds(later(start, plan.spec.ttl)),
+            id: Ulid::new(),
+        };
+        let subject = Subject {
+            client: plan.member.client()?,
+            pool: plan.member.name(),
+            vm: &made.reference,
+            name: name.clone(),
+            record: LeaseRecord {
+                start,
+                ttl_seconds: plan.spec.ttl.as_secs(),
+                by: plan.origin.by(),
+            },
+        };
+        subject
+            .change(Change::Renew(Renewal::new(own)), loaded.vm.clone())
+            .await
+    };
+    let record = bounds.hold(steps, || plan.late(Stage::Finish, name.clone())).await?;
+    if let Some(loaded) = &mut made.loaded {
+        loaded.vm = record;
+    }
+    Ok(())
+}

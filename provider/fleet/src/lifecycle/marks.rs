@@ -1,0 +1,142 @@
+//! Executes the steps of a lease's change against a pool.
+
+use futures::future::{try_join, try_join_all};
+use xenapi::{Failure, Pool, Ref, Vm, VmRecord};
+
+use crate::error::{Error, VmName};
+use crate::lease::{LeaseRecord, Mark, Obsolete, Outcome, Renewal, Shortening, Step, VM_KEY, VmMarks};
+use crate::pool::marks_of;
+
+use super::call;
+
+/// How many steps a change may take: a tool that keeps writing the marks back must not keep it going for ever.
+const STEPS: u32 = 30;
+
+/// A change of a lease.
+pub(super) enum Change {
+    /// Later, or for the first time.
+    Renew(Renewal),
+    /// Earlier.
+    Shorten(Shortening),
+}
+
+/// The VM whose lease is changed.
+pub(super) struct Subject<'a> {
+    pub(super) client: &'a Pool,
+    pub(super) pool: &'a str,
+    pub(super) vm: &'a Ref<Vm>,
+    pub(super) name: VmName,
+    /// Stands beside the new mark.
+    pub(super) record: LeaseRecord,
+}
+
+impl Change {
+    fn next(&mut self, seen: &VmMarks) -> Step {
+        match self {
+            Change::Renew(renewal) => renewal.next(seen),
+            Change::Shorten(shortening) => shortening.next(seen),
+        }
+    }
+}
+
+impl Subject<'_> {
+    /// Changes the lease; gives the VM as the last read showed it, with what has been removed since taken out.
+    pub(super) async fn change(&self, mut change: Change, read: VmRecord) -> Result<VmRecord, Error> {
+        let mut latest = read;
+        for _ in 0..STEPS {
+            match change.next(&marks_of(&latest)) {
+                Step::Add(mark) => self.add(Mark::Expires(mark), &latest).await?,
+                Step::Read => latest = self.read().await?,
+                Step::Remove(old) => self.remove(&old, &mut latest).await?,
+                Step::Done(Outcome::Acknowledged) => return Ok(latest),
+                Step::Done(Outcome::BeingReaped) => {
+                    return Err(Error::BeingReaped {
+                        pool: self.pool.to_owned(),
+                        vm: self.name.clone(),
+                    });
+                }
+                Step::Done(Outcome::ExtendedElsewhere) => {
+                    return Err(Error::ExtendedElsewhere {
+                        pool: self.pool.to_owned(),
+                        vm: self.name.clone(),
+                    });
+                }
+            }
+        }
+        Err(Error::MarksContested {
+            pool: self.pool.to_owned(),
+            vm: self.name.clone(),
+        })
+    }
+
+    async fn read(&self) -> Result<VmRecord, Error> {
+        match self.client.vm().record(self.vm).await {
+            Ok(record) => Ok(record),
+            Err(cause) if cause.is_gone_object(self.vm) => Err(Error::Gone {
+                pool: self.pool.to_owned(),
+                vm: self.name.clone(),
+            }),
+            Err(cause) => Err(call("reading the lease", &self.name)(cause)),
+        }
+    }
+
+    /// Adds a mark on both sides, and the VM's own name where a side has lost it: marks of a side without it do not count.
+    async fn add(&self, mark: Mark, latest: &VmRecord) -> Result<(), Error> {
+        let own = Mark::Vm(latest.uuid).to_string();
+        let mut tags = vec![mark.to_string()];
+        let mut keys = vec![(mark.to_string(), self.record.to_json())];
+        if !latest.tags.contains(&own) {
+            tags.push(own.clone());
+        }
+        if !latest.other_config.contains_key(&own) && !latest.other_config.contains_key(VM_KEY) {
+            keys.push((own, String::new()));
+        }
+        let tagged = try_join_all(tags.iter().map(|tag| async move {
+            self.client
+                .vm()
+                .add_tags(self.vm, tag)
+                .await
+                .map_err(call("writing the lease", &self.name))
+        }));
+        let keyed = try_join_all(keys.iter().map(|(key, value)| self.put(key, value)));
+        try_join(tagged, keyed).await?;
+        Ok(())
+    }
+
+    /// Adds a key; one that is there already was written by the same step before its answer was lost.
+    pub(super) async fn put(&self, key: &str, value: &str) -> Result<(), Error> {
+        match self.client.vm().add_to_other_config(self.vm, key, value).await {
+            Err(cause) if !cause.is_failure(Failure::is_duplicate_key) => {
+                Err(call("writing the lease", &self.name)(cause))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Removes marks from the sides where the last read showed them.
+    async fn remove(&self, old: &Obsolete, latest: &mut VmRecord) -> Result<(), Error> {
+        let expires = old.expires.iter().map(|mark| Mark::Expires(*mark));
+        let creating = old.creating.iter().map(|until| Mark::Creating(*until));
+        let marks: Vec<String> = expires.chain(creating).map(|mark| mark.to_string()).collect();
+        let tags = marks.iter().filter(|mark| latest.tags.contains(*mark));
+        let untagged = try_join_all(tags.map(|tag| async move {
+            self.client
+                .vm()
+                .remove_tags(self.vm, tag)
+                .await
+                .map_err(call("clearing the old lease", &self.name))
+        }));
+        let keys = marks.iter().filter(|mark| latest.other_config.contains_key(*mark));
+        let unkeyed = try_join_all(keys.map(|key| async move {
+            self.client
+                .vm()
+                .remove_from_other_config(self.vm, key)
+                .await
+                .map_err(call("clearing the old lease", &self.name))
+        }));
+        try_join(untagged, unkeyed).await?;
+        latest.tags.retain(|tag| !marks.contains(tag));
+        latest.other_config.retain(|key, _| !marks.contains(key));
+        Ok(())
+    }
+}

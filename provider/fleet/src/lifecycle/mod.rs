@@ -1,0 +1,194 @@
+//! The life of a server: creating it as phases that each can be undone, changing its lease, removing it.
+//!
+//! ```text
+//!            plan            a pool, a template, names resolved; nothing exists
+//!              |
+//!   +------> clone           exists under its birth name: a creation lease by name alone
+//!   |          |
+//!   |        birth           other_config, tags, disks marked; read again: a claim on it means stop
+//!   |          |
+//!   |      configure         no template any more, its real name, its shape, its NIC
+//!   |          |
+//!   |        start           runs
+//!   |          |
+//!   |       address ------>  none in time: undone, cloned again (ip_attempts)
+//!   |          |        |
+//!   |        finish     |    the lease replaces the creation lease; the last read is what the caller gets
+//!   |          |        |
+//!   |          v        |
+//!   |         done      |
+//!   |                   |
+//!   +------ undo <------+    also after any failure since the clone: stopped, own disks and VM destroyed,
+//!              |             or kept on demand, or reported as left, marked and expiring
+//!              v
+//!            failed
+//! ```
+//!
+//! Whoever dies at any point leaves either nothing, or a VM whose name or marks say until when it is to be left alone.
+//! Cancelled, a creation stops at the next safe point and reports what exists; it does not tidy up.
+
+mod address;
+mod birth;
+mod clone;
+mod configure;
+mod create;
+mod delete;
+mod finish;
+mod marks;
+mod plan;
+mod remove;
+mod start;
+mod undo;
+mod update;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use xenapi::{Ref, Vm};
+
+pub use self::create::CreateFailure;
+pub(crate) use self::create::create;
+pub(crate) use self::delete::delete;
+pub use self::delete::{DeleteReport, KeptDisk};
+pub(crate) use self::plan::{Origin, full_copy, plan};
+pub use self::update::UpdateFailure;
+pub(crate) use self::update::update;
+
+use crate::error::{Error, VmName};
+use crate::pool::{Inventory, Loaded, Member};
+use crate::server::{AddressSource, Server, Timings};
+
+/// What beyond the create timeout a clone may exist before it counts as left behind.
+const CREATION_GRACE: Duration = Duration::from_secs(600);
+
+/// What a creation is doing, for messages about its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Looking at the pools.
+    Planning,
+    /// Waiting for the SR.
+    Queue,
+    /// Cloning or copying.
+    Clone,
+    /// Writing marks.
+    Birth,
+    /// Setting name, shape and NIC.
+    Configure,
+    /// Starting.
+    Start,
+    /// Waiting for an address.
+    Address,
+    /// Writing the lease.
+    Finish,
+}
+
+/// A VM that a creation has made.
+#[derive(Debug, Clone)]
+struct Made {
+    reference: Ref<Vm>,
+    /// The records, as far as they are known; patched by what was changed since.
+    loaded: Option<Loaded>,
+    /// The end of the creation lease.
+    deadline: Timestamp,
+    created_at: Timestamp,
+    /// Says whether both sides carry the marks.
+    is_marked: bool,
+    timings: Timings,
+    address_source: Option<AddressSource>,
+}
+
+/// Limits of time that all phases share.
+#[derive(Debug, Clone)]
+struct Bounds {
+    deadline: Instant,
+    limit: Duration,
+    cancel: CancellationToken,
+}
+
+impl Bounds {
+    fn new(limit: Duration, cancel: CancellationToken) -> Self {
+        Self {
+            deadline: Instant::now() + limit,
+            limit,
+            cancel,
+        }
+    }
+
+    fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Runs a step until it ends, the time is over or the caller ends the operation.
+    async fn hold<T>(
+        &self,
+        step: impl Future<Output = Result<T, Error>>,
+        late: impl FnOnce() -> Error,
+    ) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(Error::Cancelled { left: None }),
+            result = step => result,
+            () = tokio::time::sleep_until(self.deadline) => Err(late()),
+        }
+    }
+}
+
+impl Made {
+    fn name(&self) -> VmName {
+        self.loaded.as_ref().map_or_else(VmName::unknown, Loaded::name)
+    }
+
+    /// The server as it is known, for a caller that must keep it.
+    fn server(&self, inventory: &Arc<Inventory>) -> Option<Server> {
+        let mut server = crate::view::server(inventory, self.loaded.as_ref()?);
+        server.timings = Some(self.timings);
+        server.address_source = self.address_source;
+        Some(server)
+    }
+}
+
+/// Reads a VM by UUID and checks that the pool is the one that the caller means.
+async fn load(
+    member: &Arc<Member>,
+    key: &crate::spec::ServerKey,
+) -> Result<(Arc<Inventory>, Option<Arc<Loaded>>), Error> {
+    let inventory = member.inventory().await?;
+    same_pool(&inventory, key)?;
+    let loaded = member.load(key.vm).await?;
+    Ok((inventory, loaded))
+}
+
+/// Checks that the pool behind an entry is the one that a server was made in.
+pub(crate) fn same_pool(inventory: &Inventory, key: &crate::spec::ServerKey) -> Result<(), Error> {
+    if inventory.uuid == key.pool_uuid {
+        return Ok(());
+    }
+    Err(Error::OtherPool {
+        pool: inventory.pool.clone(),
+        expected: key.pool_uuid,
+        found: inventory.uuid,
+    })
+}
+
+fn call<'a>(doing: &'static str, vm: &'a VmName) -> impl Fn(xenapi::Error) -> Error + 'a {
+    move |cause| Error::call(doing, vm.clone(), cause)
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stage::Planning => "still looking at the pools",
+            Stage::Queue => "still waiting for the storage",
+            Stage::Clone => "still cloning",
+            Stage::Birth => "still writing its marks",
+            Stage::Configure => "still being configured",
+            Stage::Start => "still starting",
+            Stage::Address => "still without a usable address",
+            Stage::Finish => "still writing its lease",
+        })
+    }
+}

@@ -1,0 +1,38 @@
+//! Undoing a creation: every trace of the clone goes.
+
+use std::time::Duration;
+
+use super::plan::Plan;
+use super::remove::{Removal, Whose, reload};
+use super::{Bounds, Made};
+use crate::error::Error;
+
+/// How long an undoing may take; the creation's own time may be over.
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Removes what a creation has made.
+pub(super) async fn undo(plan: &Plan, made: &Made) -> Result<(), Error> {
+    let bounds = Bounds::new(PATIENCE, plan.bounds.cancel.clone());
+    let late = || Error::DeleteTimeout {
+        pool: plan.member.name().to_owned(),
+        vm: made.name(),
+        limit: PATIENCE,
+        status: "how it is cannot be read".to_owned(),
+    };
+    let read = bounds.hold(reload(&plan.member, &made.reference), late).await?;
+    let Some(loaded) = read else {
+        return Ok(());
+    };
+    let removal = Removal {
+        member: &plan.member,
+        inventory: &plan.inventory,
+        bounds: &bounds,
+        loaded: &loaded,
+        whose: Whose::Fresh,
+    };
+    let kept = removal.remove().await?;
+    for disk in kept {
+        tracing::warn!(pool = plan.member.name(), disk = %disk.uuid, reason = disk.reason, "a disk was kept");
+    }
+    Ok(())
+}

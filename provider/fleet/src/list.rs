@@ -1,0 +1,157 @@
+//! Finding and listing servers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use xenapi::{Filter, Ref, Vm, VmRecord};
+
+use crate::choices::Choices;
+use crate::error::{Error, VmName, What};
+use crate::lease::VmMarks;
+use crate::pool::{Member, related};
+use crate::server::{Named, Server};
+use crate::spec::{ListFilter, ServerQuery};
+use crate::view;
+
+/// How long a listing of a whole pool may take.
+const LISTING: Duration = Duration::from_secs(60);
+
+/// The one server that a query means.
+pub(crate) async fn find(members: &[Arc<Member>], query: &ServerQuery) -> Result<Server, Error> {
+    let (wanted, filter) = match query {
+        ServerQuery::Id { id, .. } => (id.to_string(), Some(Filter::uuid(*id))),
+        // A name that the query language cannot quote is compared here.
+        ServerQuery::Name { name, .. } => (name.clone(), Filter::eq("name__label", name).ok()),
+    };
+    let is_meant = |vm: &VmRecord| match query {
+        ServerQuery::Id { id, .. } => vm.uuid == *id,
+        ServerQuery::Name { name, .. } => vm.name_label == *name,
+    };
+    let filter = filter.map_or_else(guests, |filter| filter.and(guests()));
+    let reads = members.iter().map(|member| servers_where(member, &filter, is_meant));
+    let mut found: Vec<Server> = join_all(reads)
+        .await
+        .into_iter()
+        .collect::<Result<Vec<_>, Error>>()?
+        .into_iter()
+        .flatten()
+        .collect();
+    sort(&mut found);
+    let pools = members
+        .iter()
+        .map(|member| member.name())
+        .collect::<Vec<_>>()
+        .join(", ");
+    match (found.len(), found.pop()) {
+        (1, Some(only)) => Ok(only),
+        (_, None) => Err(Error::Missing {
+            what: What::Server,
+            there: names(members, &wanted).await,
+            wanted,
+            pool: pools,
+        }),
+        (_, Some(last)) => {
+            found.push(last);
+            let matches = found
+                .iter()
+                .map(|server| Named {
+                    uuid: server.id,
+                    name: server.name.clone(),
+                })
+                .collect();
+            Err(Error::Ambiguous {
+                what: What::Server,
+                wanted,
+                pool: pools,
+                matches,
+            })
+        }
+    }
+}
+
+/// All servers that pass a filter, sorted by pool, name and UUID.
+pub(crate) async fn list(members: &[Arc<Member>], filter: &ListFilter) -> Result<Vec<Server>, Error> {
+    let all = guests();
+    let reads = members
+        .iter()
+        .map(|member| servers_where(member, &all, |vm| passes(filter, vm)));
+    let mut found: Vec<Server> = join_all(reads)
+        .await
+        .into_iter()
+        .collect::<Result<Vec<_>, Error>>()?
+        .into_iter()
+        .flatten()
+        .collect();
+    sort(&mut found);
+    Ok(found)
+}
+
+/// What is neither template, snapshot nor control domain.
+fn guests() -> Filter {
+    Filter::is_false("is_a_template")
+        .and(Filter::is_false("is_a_snapshot"))
+        .and(Filter::is_false("is_control_domain"))
+}
+
+fn passes(filter: &ListFilter, vm: &VmRecord) -> bool {
+    let by_name = filter
+        .name_regex
+        .as_ref()
+        .is_none_or(|regex| regex.is_match(&vm.name_label));
+    let by_state = filter
+        .power_state
+        .is_none_or(|state| state == view::power_state(&vm.power_state));
+    by_name && by_state && filter.tags.is_subset(&vm.tags) && passes_by_marks(filter, vm)
+}
+
+fn passes_by_marks(filter: &ListFilter, vm: &VmRecord) -> bool {
+    if filter.managed.is_none() && filter.os.is_none() {
+        return true;
+    }
+    let keys = vm
+        .other_config
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()));
+    let marks = VmMarks::read(&vm.uuid, vm.tags.iter().map(String::as_str), keys);
+    let managed = marks.is_managed();
+    let os = marks.spec().filter(|_| managed).and_then(|spec| spec.os.as_ref());
+    filter.managed.is_none_or(|wanted| wanted == managed) && filter.os.as_ref().is_none_or(|wanted| Some(wanted) == os)
+}
+
+async fn servers_where(
+    member: &Arc<Member>,
+    filter: &Filter,
+    is_meant: impl Fn(&VmRecord) -> bool + Send + Sync,
+) -> Result<Vec<Server>, Error> {
+    let inventory = member.inventory().await?;
+    let client = member.client()?;
+    let mut vms = Vec::new();
+    let keep = |vm: Ref<Vm>, record: VmRecord| {
+        if is_meant(&record) {
+            vms.push((vm, record));
+        }
+    };
+    let listed = client.vm().each_where(filter, LISTING, keep).await;
+    listed.map_err(|cause| Error::call("listing VMs", VmName::unknown(), cause))?;
+    let loaded = related(client, vms).await?;
+    Ok(loaded.iter().map(|loaded| view::server(&inventory, loaded)).collect())
+}
+
+/// The names that there are, for a message; where they cannot be read it goes without.
+async fn names(members: &[Arc<Member>], wanted: &str) -> Choices {
+    let all = guests();
+    let mut names = Vec::new();
+    for member in members {
+        if let Ok(client) = member.client() {
+            let keep = |_: Ref<Vm>, record: VmRecord| names.push(record.name_label);
+            // Without it the message is shorter, and still true.
+            let _ = client.vm().each_where(&all, LISTING, keep).await;
+        }
+    }
+    Choices::new(wanted, names)
+}
+
+fn sort(servers: &mut [Server]) {
+    servers.sort_by(|a, b| (&a.pool, &a.name, a.id).cmp(&(&b.pool, &b.name, b.id)));
+}

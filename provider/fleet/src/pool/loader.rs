@@ -1,0 +1,311 @@
+//! Reads of VMs, coalesced: all that wait while one batch is in flight go into the next, one query per class.
+//!
+//! A process that reads many servers takes one listing of the managed ones, which then serves the reads that begin within a
+//! few seconds after it, unless this process has changed something since. A VM that the listing lacks is asked for by its
+//! UUID: only the pool itself says that a VM is gone.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use xenapi::{
+    Filter, GuestMetricsRecord, PowerState, Ref, Uuid, Vbd, VbdRecord, VbdType, Vdi, VdiRecord, Vif, VifRecord, Vm,
+    VmRecord,
+};
+
+use super::Member;
+use crate::error::{Error, VmName};
+use crate::lease::{PREFIX, VmMarks};
+
+/// From how many servers on, in more than one batch, a listing is cheaper than queries by UUID.
+const MANY: usize = 10;
+/// How long a listing serves.
+const SERVES: Duration = Duration::from_secs(5);
+/// How long the first batch waits for company: callers that start together arrive within this time.
+const GATHER: Duration = Duration::from_millis(3);
+/// How long a listing of a whole pool may take.
+const LISTING: Duration = Duration::from_secs(60);
+/// How many VMs one query names.
+const CHUNK: usize = 1000;
+
+/// A VM with what belongs to it.
+#[derive(Debug, Clone)]
+pub(crate) struct Loaded {
+    pub(crate) reference: Ref<Vm>,
+    pub(crate) vm: VmRecord,
+    pub(crate) vbds: Vec<(Ref<Vbd>, VbdRecord)>,
+    pub(crate) vifs: Vec<(Ref<Vif>, VifRecord)>,
+    pub(crate) vdis: Vec<(Ref<Vdi>, VdiRecord)>,
+    pub(crate) guest: Option<GuestMetricsRecord>,
+}
+
+type Answer = Result<Option<Arc<Loaded>>, Error>;
+
+/// Coalesces reads of one pool.
+#[derive(Default)]
+pub(crate) struct Loader {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Vec<(Uuid, oneshot::Sender<Answer>)>,
+    is_running: bool,
+    batches: usize,
+    asked: BTreeSet<Uuid>,
+    listing: Option<Listing>,
+}
+
+struct Listing {
+    taken: Instant,
+    writes: u64,
+    servers: HashMap<Uuid, Arc<Loaded>>,
+}
+
+impl Loaded {
+    /// The marks on the VM.
+    pub(crate) fn marks(&self) -> VmMarks {
+        marks_of(&self.vm)
+    }
+
+    /// The VM, for messages.
+    pub(crate) fn name(&self) -> VmName {
+        VmName::new(&self.vm.name_label, self.vm.uuid)
+    }
+
+    /// Its disks: what hangs on a disk drive, not on a CD drive.
+    pub(crate) fn disks(&self) -> impl Iterator<Item = &(Ref<Vdi>, VdiRecord)> {
+        let on_drives: BTreeSet<&Ref<Vdi>> = self
+            .vbds
+            .iter()
+            .filter(|(_, vbd)| vbd.kind == VbdType::Disk)
+            .map(|(_, vbd)| &vbd.vdi)
+            .collect();
+        self.vdis.iter().filter(move |(vdi, _)| on_drives.contains(vdi))
+    }
+}
+
+/// The marks that a VM's record shows.
+pub(crate) fn marks_of(vm: &VmRecord) -> VmMarks {
+    let keys = vm
+        .other_config
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()));
+    VmMarks::read(&vm.uuid, vm.tags.iter().map(String::as_str), keys)
+}
+
+impl Loader {
+    /// Reads a VM with the next batch.
+    pub(crate) async fn load(&self, member: &Arc<Member>, vm: Uuid) -> Answer {
+        // The first reads gather here while the session is made.
+        member.inventory().await?;
+        let (send, receive) = oneshot::channel();
+        {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(found) = state.listed(vm, member.writes()) {
+                return Ok(Some(found));
+            }
+            state.waiting.push((vm, send));
+            state.asked.insert(vm);
+            if !state.is_running {
+                state.is_running = true;
+                member.tasks.spawn(drive(Arc::clone(member)));
+            }
+        }
+        // The driver goes without an answer only when the runtime ends.
+        receive.await.unwrap_or(Err(Error::Cancelled { left: None }))
+    }
+}
+
+impl State {
+    fn listed(&self, vm: Uuid, writes: u64) -> Option<Arc<Loaded>> {
+        let listing = self.listing.as_ref()?;
+        let serves = listing.writes == writes && listing.taken.elapsed() <= SERVES;
+        serves.then(|| listing.servers.get(&vm).cloned()).flatten()
+    }
+}
+
+/// Serves batches until nobody waits.
+async fn drive(member: Arc<Member>) {
+    loop {
+        let is_first = member
+            .loader
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .batches
+            == 0;
+        if is_first {
+            tokio::time::sleep(GATHER).await;
+        }
+        let (batch, by_listing) = {
+            let mut state = member.loader.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.waiting.is_empty() {
+                state.is_running = false;
+                return;
+            }
+            state.batches += 1;
+            let by_listing = state.batches > 1 && state.asked.len() > MANY;
+            (std::mem::take(&mut state.waiting), by_listing)
+        };
+        serve(&member, batch, by_listing).await;
+    }
+}
+
+async fn serve(member: &Arc<Member>, batch: Vec<(Uuid, oneshot::Sender<Answer>)>, by_listing: bool) {
+    let mut rest = batch;
+    if by_listing {
+        let writes = member.writes();
+        let is_fresh = |listing: &Listing| listing.writes == writes && listing.taken.elapsed() <= SERVES;
+        let has_fresh = member
+            .loader
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .listing
+            .as_ref()
+            .is_some_and(is_fresh);
+        if !has_fresh && let Ok(listing) = list(member, writes).await {
+            member
+                .loader
+                .state
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .listing = Some(listing);
+        }
+        rest = answer_from_listing(member, rest, writes);
+    }
+    if rest.is_empty() {
+        return;
+    }
+    let wanted: BTreeSet<Uuid> = rest.iter().map(|(vm, _)| *vm).collect();
+    let found = by_uuid(member, &wanted).await;
+    for (vm, send) in rest {
+        // Nobody waits any more where the send fails.
+        let _ = send.send(match &found {
+            Ok(found) => Ok(found.get(&vm).cloned()),
+            Err(error) => Err(error.clone()),
+        });
+    }
+}
+
+fn answer_from_listing(
+    member: &Member,
+    batch: Vec<(Uuid, oneshot::Sender<Answer>)>,
+    writes: u64,
+) -> Vec<(Uuid, oneshot::Sender<Answer>)> {
+    let state = member.loader.state.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut rest = Vec::new();
+    for (vm, send) in batch {
+        match state.listed(vm, writes) {
+            Some(found) => {
+                let _ = send.send(Ok(Some(found)));
+            }
+            None => rest.push((vm, send)),
+        }
+    }
+    rest
+}
+
+async fn by_uuid(member: &Member, wanted: &BTreeSet<Uuid>) -> Result<BTreeMap<Uuid, Arc<Loaded>>, Error> {
+    let client = member.client()?;
+    let failed = |cause| Error::call("reading VMs", VmName::unknown(), cause);
+    let wanted: Vec<Uuid> = wanted.iter().copied().collect();
+    let mut vms = Vec::new();
+    for chunk in wanted.chunks(CHUNK) {
+        let filter = Filter::any(chunk.iter().map(|uuid| Filter::uuid(*uuid)));
+        vms.extend(client.vm().records_where(&filter).await.map_err(failed)?);
+    }
+    let loaded = related(client, vms).await?;
+    Ok(loaded
+        .into_iter()
+        .map(|loaded| (loaded.vm.uuid, Arc::new(loaded)))
+        .collect())
+}
+
+/// Takes a listing of all servers that carry a mark; of others nothing is kept.
+async fn list(member: &Member, writes: u64) -> Result<Listing, Error> {
+    let client = member.client()?;
+    let taken = Instant::now();
+    let mut vms = Vec::new();
+    let guests = Filter::is_false("is_a_template").and(Filter::is_false("is_control_domain"));
+    let keep = |vm, record: VmRecord| {
+        if record.other_config.keys().any(|key| key.starts_with(PREFIX)) {
+            vms.push((vm, record));
+        }
+    };
+    let listed = client.vm().each_where(&guests, LISTING, keep).await;
+    listed.map_err(|cause| Error::call("listing VMs", VmName::unknown(), cause))?;
+    let loaded = related(client, vms).await?;
+    let servers = loaded
+        .into_iter()
+        .map(|loaded| (loaded.vm.uuid, Arc::new(loaded)))
+        .collect();
+    Ok(Listing { taken, writes, servers })
+}
+
+/// Reads what belongs to VMs: drives, NICs, what running guests report, and disks.
+pub(crate) async fn related(client: &xenapi::Pool, vms: Vec<(Ref<Vm>, VmRecord)>) -> Result<Vec<Loaded>, Error> {
+    let failed = |cause| Error::call("reading what belongs to VMs", VmName::unknown(), cause);
+    let mut loaded = Vec::with_capacity(vms.len());
+    let mut rest = vms;
+    while !rest.is_empty() {
+        let chunk: Vec<_> = rest.drain(..rest.len().min(CHUNK)).collect();
+        let of_these = Filter::refers_any("VM", chunk.iter().map(|(vm, _)| vm));
+        let running = chunk
+            .iter()
+            .filter(|(_, record)| record.power_state == PowerState::Running);
+        let guests: Vec<_> = running
+            .filter_map(|(_, record)| record.guest_metrics.non_null().cloned())
+            .collect();
+        let reads = tokio::try_join!(
+            async { client.vbd().records_where(&of_these).await },
+            async { client.vif().records_where(&of_these).await },
+            async {
+                if guests.is_empty() {
+                    Ok(Vec::new())
+                } else {
+                    client.guest_metrics().records_by_ref(&guests).await
+                }
+            },
+        );
+        let (vbds, vifs, guests) = reads.map_err(failed)?;
+        let disks = vbds
+            .iter()
+            .filter(|(_, vbd)| vbd.kind == VbdType::Disk)
+            .filter_map(|(_, vbd)| vbd.vdi.non_null().cloned());
+        let disks: Vec<Ref<Vdi>> = disks.collect::<BTreeSet<_>>().into_iter().collect();
+        let vdis = if disks.is_empty() {
+            Vec::new()
+        } else {
+            client.vdi().records_by_ref(&disks).await.map_err(failed)?
+        };
+        let mut vbds = group(vbds, |vbd| vbd.vm.clone());
+        let mut vifs = group(vifs, |vif| vif.vm.clone());
+        let mut guests: HashMap<_, _> = guests.into_iter().collect();
+        let vdis: HashMap<_, _> = vdis.into_iter().collect();
+        loaded.extend(chunk.into_iter().map(|(reference, vm)| {
+            let vbds = vbds.remove(&reference).unwrap_or_default();
+            let disks = vbds.iter().filter_map(|(_, vbd)| vdis.get_key_value(&vbd.vdi));
+            Loaded {
+                vdis: disks.map(|(vdi, record)| (vdi.clone(), record.clone())).collect(),
+                vbds,
+                vifs: vifs.remove(&reference).unwrap_or_default(),
+                guest: guests.remove(&vm.guest_metrics),
+                reference,
+                vm,
+            }
+        }));
+    }
+    Ok(loaded)
+}
+
+fn group<C, R>(records: Vec<(Ref<C>, R)>, vm: impl Fn(&R) -> Ref<Vm>) -> HashMap<Ref<Vm>, Vec<(Ref<C>, R)>> {
+    let mut groups: HashMap<Ref<Vm>, Vec<(Ref<C>, R)>> = HashMap::new();
+    for (reference, record) in records {
+        groups.entry(vm(&record)).or_default().push((reference, record));
+    }
+    groups
+}

@@ -1,0 +1,121 @@
+//! Finding a template, and where its disks are.
+
+use std::collections::BTreeSet;
+
+use xenapi::{Filter, Ref, Sr, Uuid, VbdType, Vdi, Vm, VmRecord};
+
+use super::inventory::{Inventory, pick};
+use crate::choices::Choices;
+use crate::error::{Error, VmName, What};
+
+/// A template.
+#[derive(Debug)]
+pub(crate) struct Template {
+    pub(crate) reference: Ref<Vm>,
+    pub(crate) record: VmRecord,
+}
+
+/// The disks of a template.
+#[derive(Debug)]
+pub(crate) struct Disks {
+    /// The disks, and where each is, if that is known.
+    pub(crate) disks: Vec<(Ref<Vdi>, Option<Ref<Sr>>)>,
+}
+
+impl Template {
+    /// Finds it by UUID or name.
+    pub(crate) async fn find(pool: &str, client: &xenapi::Pool, wanted: &str) -> Result<Self, Error> {
+        let found = templates_where(client, Some(wanted)).await?;
+        let named = found
+            .iter()
+            .map(|(vm, record)| (vm, record.uuid, record.name_label.as_str()));
+        match pick(What::Template, pool, wanted, named) {
+            Ok(reference) => {
+                let record = found.into_iter().find(|(vm, _)| *vm == reference);
+                record
+                    .map(|(reference, record)| Self { reference, record })
+                    .ok_or_else(|| Error::Missing {
+                        what: What::Template,
+                        wanted: wanted.to_owned(),
+                        pool: pool.to_owned(),
+                        there: Choices::default(),
+                    })
+            }
+            Err(Error::Missing { what, wanted, pool, .. }) => {
+                let there = own_templates(client).await;
+                Err(Error::Missing {
+                    there: Choices::new(&wanted, there),
+                    what,
+                    wanted,
+                    pool,
+                })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The template's UUID.
+    pub(crate) fn uuid(&self) -> Uuid {
+        self.record.uuid
+    }
+}
+
+impl Disks {
+    /// Reads where a template's disks are: from the inventory, or else from the disks themselves.
+    pub(crate) async fn read(client: &xenapi::Pool, inventory: &Inventory, template: &Ref<Vm>) -> Result<Self, Error> {
+        let failed = |cause| Error::call("reading the template's disks", VmName::unknown(), cause);
+        let vbds = client
+            .vbd()
+            .records_where(&Filter::refers("VM", template))
+            .await
+            .map_err(failed)?;
+        let vdis = vbds
+            .into_iter()
+            .filter(|(_, vbd)| vbd.kind == VbdType::Disk && !vbd.empty)
+            .map(|(_, vbd)| vbd.vdi);
+        let disks: Vec<(Ref<Vdi>, Option<Ref<Sr>>)> =
+            vdis.map(|vdi| (vdi.clone(), inventory.sr_of(&vdi).cloned())).collect();
+        if disks.iter().all(|(_, sr)| sr.is_some()) {
+            return Ok(Self { disks });
+        }
+        let refs: Vec<Ref<Vdi>> = disks.into_iter().map(|(vdi, _)| vdi).collect();
+        let records = client.vdi().records_by_ref(&refs).await.map_err(failed)?;
+        Ok(Self {
+            disks: records
+                .into_iter()
+                .map(|(vdi, record)| (vdi, Some(record.sr)))
+                .collect(),
+        })
+    }
+
+    /// The SRs that hold them.
+    pub(crate) fn srs(&self) -> BTreeSet<Ref<Sr>> {
+        self.disks.iter().filter_map(|(_, sr)| sr.clone()).collect()
+    }
+}
+
+/// Reads the templates with this UUID or name. A name that the query language cannot quote is compared here.
+async fn templates_where(client: &xenapi::Pool, wanted: Option<&str>) -> Result<Vec<(Ref<Vm>, VmRecord)>, Error> {
+    let templates = Filter::is_true("is_a_template").and(Filter::is_false("is_a_snapshot"));
+    let named = wanted.map(|wanted| Filter::eq("name__label", wanted).map(|name| (name, wanted.parse::<Uuid>().ok())));
+    let filter = match named {
+        Some(Ok((name, Some(uuid)))) => Filter::uuid(uuid).or(name).and(templates),
+        Some(Ok((name, None))) => name.and(templates),
+        Some(Err(_)) | None => templates,
+    };
+    let found = client.vm().records_where(&filter).await;
+    found.map_err(|cause| Error::call("looking for the template", VmName::unknown(), cause))
+}
+
+/// The names of templates that people made, for messages. Where they cannot be read the message goes without.
+async fn own_templates(client: &xenapi::Pool) -> Vec<String> {
+    let all = templates_where(client, None).await.unwrap_or_default();
+    let own = all.into_iter().filter(|(_, record)| {
+        !record.is_default_template
+            && !record
+                .other_config
+                .get("default_template")
+                .is_some_and(|value| value == "true")
+    });
+    own.map(|(_, record)| record.name_label).collect()
+}

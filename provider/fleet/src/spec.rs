@@ -1,0 +1,186 @@
+//! What callers ask for: a server, a change of one, a look at some.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use regex::Regex;
+use ulid::Ulid;
+use xenapi::Uuid;
+
+use crate::server::PowerState;
+
+/// What a server is cloned from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Image {
+    /// An OS alias, which each pool maps to a template of its own.
+    Os(String),
+    /// A template's name or UUID.
+    Template(String),
+}
+
+/// Which family of addresses counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Family {
+    /// Only IPv4.
+    #[default]
+    Ipv4,
+    /// Only IPv6.
+    Ipv6,
+    /// IPv4 first, else IPv6.
+    Any,
+}
+
+/// Whether and how long to wait for a usable address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitPolicy {
+    /// Wait at all.
+    pub for_ip: bool,
+    /// The family that counts.
+    pub family: Family,
+    /// When not empty, only addresses inside one of these count.
+    pub cidrs: Vec<IpNet>,
+    /// How long after the start an address may take.
+    pub timeout: Duration,
+}
+
+/// A server to create.
+#[derive(Debug, Clone)]
+pub struct ServerSpec {
+    /// Its name.
+    pub name: String,
+    /// What it is cloned from.
+    pub image: Image,
+    /// vCPUs; the template's without it.
+    pub cpus: Option<u32>,
+    /// Memory in MiB; the template's without it.
+    pub memory_mib: Option<u64>,
+    /// How long it may live.
+    pub ttl: Duration,
+    /// The pool; any that can take it without one.
+    pub pool: Option<String>,
+    /// SR name or UUID, before the pool's setting.
+    pub storage: Option<String>,
+    /// Network name or UUID, before the pool's setting.
+    pub network: Option<String>,
+    /// The MAC address of the primary NIC; the pool's choice without it.
+    pub mac_address: Option<String>,
+    /// The user's tags.
+    pub tags: BTreeSet<String>,
+    /// The wait for an address.
+    pub wait: WaitPolicy,
+    /// How often a clone may be made until one has an address; at least 1.
+    pub ip_attempts: u32,
+    /// Keep the last attempt, tainted and with its full ttl, when creating fails.
+    pub keep_on_failure: bool,
+    /// How long all of it may take.
+    pub create_timeout: Duration,
+    /// Identifies the request.
+    pub request_id: Ulid,
+}
+
+/// Which server: enough to find it again, and to know that it is the right one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ServerKey {
+    /// The pool's name, as configured.
+    pub pool: String,
+    /// The pool's own UUID, as it was when the server was made.
+    pub pool_uuid: Uuid,
+    /// The VM.
+    pub vm: Uuid,
+    /// The request that made it, unless it was imported.
+    pub request_id: Option<Ulid>,
+}
+
+/// What to change; `None` leaves as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The new name.
+    pub name: Option<String>,
+    /// The tags that were dynvm's until now, and those that are from now on. Tags of others stay.
+    pub tags: Option<(BTreeSet<String>, BTreeSet<String>)>,
+    /// The ttl, counted from the lease's start. On a server without a lease (marks lost, or imported) a lease starts now.
+    pub ttl: Option<Duration>,
+    /// Start the lease anew, now; with `ttl` or else with the ttl that it has.
+    pub renew: bool,
+}
+
+/// One server, looked for by UUID or by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerQuery {
+    /// By the VM's UUID, in one pool or in any.
+    Id {
+        /// The VM.
+        id: Uuid,
+        /// The pool's name.
+        pool: Option<String>,
+    },
+    /// By name, in one pool or in any.
+    Name {
+        /// The VM's name.
+        name: String,
+        /// The pool's name.
+        pool: Option<String>,
+    },
+}
+
+/// Which servers to list. Each part that is there must hold.
+#[derive(Debug, Clone, Default)]
+pub struct ListFilter {
+    /// Only in this pool.
+    pub pool: Option<String>,
+    /// Only dynvm's, or only others.
+    pub managed: Option<bool>,
+    /// Only those made for this OS alias.
+    pub os: Option<String>,
+    /// Only names that match.
+    pub name_regex: Option<Regex>,
+    /// Only those with all these tags.
+    pub tags: BTreeSet<String>,
+    /// Only those in this state.
+    pub power_state: Option<PowerState>,
+}
+
+/// For which kind of server room is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CapacityQuery {
+    /// What it would be cloned from.
+    pub image: Image,
+    /// vCPUs; the template's without it.
+    pub cpus: Option<u32>,
+    /// Memory in MiB; the template's without it.
+    pub memory_mib: Option<u64>,
+    /// Only in this pool.
+    pub pool: Option<String>,
+}
+
+impl Family {
+    /// Says whether an address is of this family.
+    pub fn holds(self, address: std::net::IpAddr) -> bool {
+        match self {
+            Family::Ipv4 => address.is_ipv4(),
+            Family::Ipv6 => address.is_ipv6(),
+            Family::Any => true,
+        }
+    }
+}
+
+impl Image {
+    /// The alias, if it is one.
+    pub fn os(&self) -> Option<&str> {
+        match self {
+            Image::Os(alias) => Some(alias),
+            Image::Template(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Image::Os(alias) => write!(f, "os {alias:?}"),
+            Image::Template(template) => write!(f, "template {template:?}"),
+        }
+    }
+}
