@@ -50,6 +50,8 @@ pub struct Limits {
     pub login: Duration,
     /// For making a connection.
     pub connect: Duration,
+    /// How long to wait after the pool said that it has too much to do.
+    pub throttle: Duration,
     /// How long calls to a pool that answered before are repeated while it cannot be reached.
     pub patience: Duration,
 }
@@ -60,6 +62,7 @@ impl Default for Limits {
             quick: Duration::from_secs(30),
             login: Duration::from_secs(20),
             connect: Duration::from_secs(5),
+            throttle: Duration::from_secs(5),
             patience: Duration::from_secs(60),
         }
     }
@@ -118,7 +121,13 @@ impl Pool {
             urls,
             Arc::clone(&transport),
         ));
-        let caller = Arc::new(Caller::new(&name, transport, sessions, limits.patience));
+        let caller = Arc::new(Caller::new(
+            &name,
+            transport,
+            sessions,
+            limits.throttle,
+            limits.patience,
+        ));
         Ok(Arc::new(Self {
             watcher: Watcher::new(&name, Arc::clone(&caller)),
             name,

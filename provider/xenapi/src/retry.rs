@@ -16,9 +16,9 @@ use crate::wire::Value;
 
 /// xapi serves 800 connections and then stops accepting; several processes share them.
 const MAX_CONCURRENT: usize = 64;
-/// What XO uses after TOO_MANY_PENDING_TASKS.
-const THROTTLE: Duration = Duration::from_secs(5);
+/// As often as XO repeats after TOO_MANY_PENDING_TASKS.
 const MAX_THROTTLED: u32 = 10;
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 const MAX_HOPS: u32 = 3;
 const MAX_LOGINS: u32 = 1;
 const MAX_BROKEN: u32 = 2;
@@ -31,6 +31,7 @@ pub(crate) struct Caller {
     transport: Arc<Transport>,
     sessions: Arc<Sessions>,
     places: Semaphore,
+    throttle: Duration,
     patience: Duration,
 }
 
@@ -50,12 +51,19 @@ enum Next {
 }
 
 impl Caller {
-    pub(crate) fn new(pool: &str, transport: Arc<Transport>, sessions: Arc<Sessions>, patience: Duration) -> Self {
+    pub(crate) fn new(
+        pool: &str,
+        transport: Arc<Transport>,
+        sessions: Arc<Sessions>,
+        throttle: Duration,
+        patience: Duration,
+    ) -> Self {
         Self {
             pool: pool.to_owned(),
             transport,
             sessions,
             places: Semaphore::new(MAX_CONCURRENT),
+            throttle,
             patience,
         }
     }
@@ -182,7 +190,7 @@ impl Caller {
                 bounded(&mut tries.hops, MAX_HOPS, Duration::ZERO)
             }
             ErrorKind::Failure(failure) if failure.is_throttled() => {
-                bounded(&mut tries.throttled, MAX_THROTTLED, THROTTLE)
+                bounded(&mut tries.throttled, MAX_THROTTLED, self.throttle)
             }
             ErrorKind::Failure(failure) if failure.is_outcome_unknown() => {
                 bounded(&mut tries.internal, MAX_INTERNAL, Duration::from_secs(1))
@@ -212,8 +220,8 @@ impl Caller {
             return Next::GiveUp;
         }
         tries.unreachable += 1;
-        let delay = Duration::from_millis(500).saturating_mul(1 << tries.unreachable.min(4));
-        Next::Repeat(delay.min(THROTTLE))
+        let delay = Duration::from_millis(250).saturating_mul(1 << tries.unreachable.min(5));
+        Next::Repeat(delay.min(MAX_BACKOFF))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -156,11 +156,14 @@ pub(crate) fn client_config(trust: &TlsTrust) -> Result<ClientConfig, TlsError> 
     let library = |error: &dyn fmt::Display| TlsError::Library(error.to_string());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let policy = match trust {
-        TlsTrust::SystemRoots => {
-            let found = rustls_native_certs::load_native_certs();
-            Policy::roots(found.certs, Vec::new(), &provider)?
-        }
-        TlsTrust::CaFile(CaPem(certificates)) => Policy::roots(certificates.clone(), certificates.clone(), &provider)?,
+        TlsTrust::SystemRoots => Policy::System {
+            verifier: OnceLock::new(),
+            provider: Arc::clone(&provider),
+        },
+        TlsTrust::CaFile(CaPem(certificates)) => Policy::Authorities {
+            verifier: webpki(certificates.clone(), &provider)?,
+            exact: certificates.iter().map(Fingerprint::of).collect(),
+        },
         TlsTrust::Fingerprints(list) if list.is_empty() => return Err(TlsError::NoFingerprints),
         TlsTrust::Fingerprints(list) => Policy::Pinned(list.clone()),
         TlsTrust::Insecure => Policy::Everything,
@@ -179,7 +182,12 @@ pub(crate) fn client_config(trust: &TlsTrust) -> Result<ClientConfig, TlsError> 
 
 #[derive(Debug)]
 enum Policy {
-    Roots {
+    /// Read from the machine when first needed: it takes tens of milliseconds, and most pools are pinned or plain.
+    System {
+        verifier: OnceLock<Option<Arc<WebPkiServerVerifier>>>,
+        provider: Arc<CryptoProvider>,
+    },
+    Authorities {
         verifier: Option<Arc<WebPkiServerVerifier>>,
         exact: Vec<Fingerprint>,
     },
@@ -187,26 +195,18 @@ enum Policy {
     Everything,
 }
 
-impl Policy {
-    fn roots(
-        anchors: Vec<CertificateDer<'static>>,
-        exact: Vec<CertificateDer<'static>>,
-        provider: &Arc<CryptoProvider>,
-    ) -> Result<Self, TlsError> {
-        let mut store = RootCertStore::empty();
-        store.add_parsable_certificates(anchors);
-        // Without any authority the library refuses to make a verifier; refusing each certificate says more than refusing to start.
-        let verifier = if store.is_empty() {
-            None
-        } else {
-            let built = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider)).build();
-            Some(built.map_err(|error| TlsError::Library(error.to_string()))?)
-        };
-        Ok(Self::Roots {
-            verifier,
-            exact: exact.iter().map(Fingerprint::of).collect(),
-        })
+/// Makes the library's verifier. It refuses to be made without any authority; refusing each certificate instead says more.
+fn webpki(
+    anchors: Vec<CertificateDer<'static>>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Option<Arc<WebPkiServerVerifier>>, TlsError> {
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(anchors);
+    if store.is_empty() {
+        return Ok(None);
     }
+    let built = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider)).build();
+    built.map(Some).map_err(|error| TlsError::Library(error.to_string()))
 }
 
 #[derive(Debug)]
@@ -231,22 +231,26 @@ impl ServerCertVerifier for Verifier {
                 Arc::new(refused),
             ))))
         };
-        match &self.policy {
-            Policy::Everything => Ok(ServerCertVerified::assertion()),
-            Policy::Pinned(list) if list.contains(&fingerprint) => Ok(ServerCertVerified::assertion()),
-            Policy::Pinned(_) => refuse("it is none of the pinned ones".to_owned()),
-            Policy::Roots { exact, .. } if exact.contains(&fingerprint) => Ok(ServerCertVerified::assertion()),
-            Policy::Roots { verifier: None, .. } => refuse("this machine knows no certificate authority".to_owned()),
-            Policy::Roots {
-                verifier: Some(verifier),
-                ..
-            } => match verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-                Ok(verified) => Ok(verified),
-                Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
-                    refuse("no known certificate authority signed it".to_owned())
-                }
-                Err(error) => refuse(error.to_string()),
-            },
+        let verifier = match &self.policy {
+            Policy::Everything => return Ok(ServerCertVerified::assertion()),
+            Policy::Pinned(list) if list.contains(&fingerprint) => return Ok(ServerCertVerified::assertion()),
+            Policy::Pinned(_) => return refuse("it is none of the pinned ones".to_owned()),
+            Policy::Authorities { exact, .. } if exact.contains(&fingerprint) => {
+                return Ok(ServerCertVerified::assertion());
+            }
+            Policy::Authorities { verifier, .. } => verifier,
+            Policy::System { verifier, provider } => verifier
+                .get_or_init(|| webpki(rustls_native_certs::load_native_certs().certs, provider).unwrap_or_default()),
+        };
+        let Some(verifier) = verifier else {
+            return refuse("no certificate authority is known here".to_owned());
+        };
+        match verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            Ok(verified) => Ok(verified),
+            Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+                refuse("no known certificate authority signed it".to_owned())
+            }
+            Err(error) => refuse(error.to_string()),
         }
     }
 
@@ -258,7 +262,7 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         match self.policy {
             Policy::Everything => Ok(HandshakeSignatureValid::assertion()),
-            Policy::Pinned(_) | Policy::Roots { .. } => {
+            Policy::Pinned(_) | Policy::Authorities { .. } | Policy::System { .. } => {
                 rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.algorithms)
             }
         }
@@ -272,7 +276,7 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         match self.policy {
             Policy::Everything => Ok(HandshakeSignatureValid::assertion()),
-            Policy::Pinned(_) | Policy::Roots { .. } => {
+            Policy::Pinned(_) | Policy::Authorities { .. } | Policy::System { .. } => {
                 rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.algorithms)
             }
         }

@@ -221,6 +221,12 @@ async fn listen(shared: Arc<Shared>) {
     let mut failures = 0_u32;
     while let Some(wanted) = shared.wanted() {
         classes.extend(wanted);
+        if classes.is_empty() {
+            tokio::select! {
+                () = closing.cancelled() => break,
+                () = interest_changed(&shared, &classes) => continue,
+            }
+        }
         let result = tokio::select! {
             () = closing.cancelled() => break,
             () = interest_changed(&shared, &classes) => continue,
@@ -278,7 +284,10 @@ async fn step(shared: &Shared, classes: &BTreeSet<EventClass>) -> Result<(), Err
         return Ok(());
     };
     let list: Vec<EventClass> = classes.iter().copied().collect();
-    let result = read_on(&shared.caller, &shared.pool, &session, &list, &usable.text, WAIT).await;
+    let result = tokio::select! {
+        result = read_on(&shared.caller, &shared.pool, &session, &list, &usable.text, WAIT) => result,
+        () = shared.caller.sessions().replaced(session.generation) => return Ok(()),
+    };
     match result {
         Ok(delta) => {
             shared.deliver(delta);

@@ -314,3 +314,28 @@ async fn logout_ends_the_poll_and_tells_everybody() {
     assert!(matches!(next(&mut late).await, Notice::Lost(Loss::Closed)));
     assert_eq!(server.count("session.logout"), 1);
 }
+
+#[tokio::test]
+async fn the_poll_follows_the_session_to_another_coordinator() {
+    let new = Feed::default();
+    new.push(events("1,1", &[]));
+    let successor = new.server().await;
+    let address = successor.address.to_string();
+    // The old coordinator never answers the poll, as a dead host would not.
+    let old = Server::xapi(move |seen| match seen.strings().get(1) {
+        Some(&"pool") => events("900,1", &[]),
+        Some(&"host_metrics") => Reply::After(Arc::default(), Box::new(Reply::Cut)),
+        Some(_) | None => failure(&["HOST_IS_SLAVE", &address]),
+    })
+    .await;
+    let pool = old.pool();
+    let mut subscription = pool.watcher().subscribe(Interest::classes(CLASSES));
+    assert!(matches!(next(&mut subscription).await, Notice::Lost(Loss::Fresh)));
+    old.wait_for("event.from", 2).await;
+    let moved = async {
+        let _ = pool.snapshot(&[EventClass::Task]).await;
+    };
+    new.push(modified("2,1", "4"));
+    moved.await;
+    assert!(matches!(next(&mut subscription).await, Notice::Lost(Loss::Interrupted)));
+}

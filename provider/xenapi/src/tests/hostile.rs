@@ -117,23 +117,37 @@ async fn an_endless_text_ends() {
     );
 }
 
+const LISTING: &str = "<methodResponse><params><param><value><struct><member><name>Status</name><value>Success</value></member>\
+    <member><name>Value</name><value><struct>";
+
 #[tokio::test]
 async fn an_endless_listing_ends_with_its_time() {
-    const START: &str = "<methodResponse><params><param><value><struct><member><name>Status</name><value>Success</value></member>\
-        <member><name>Value</name><value><struct>";
-    const AGAIN: &str = "<member><name>OpaqueRef:x</name><value><struct><member><name>other_config</name><value><struct></struct></value></member>\
-        </struct></value></member>";
-    let server = Server::xapi(|_| Reply::Endless(START, AGAIN)).await;
+    const AGAIN: &str = "<member><name>OpaqueRef:x</name><value><struct><member><name>uuid</name>\
+        <value>11111111-2222-3333-4444-555555555555</value></member><member><name>host</name><value>OpaqueRef:h</value></member>\
+        <member><name>SR</name><value>OpaqueRef:s</value></member><member><name>currently_attached</name>\
+        <value><boolean>1</boolean></value></member></struct></value></member>";
+    let server = Server::xapi(|_| Reply::Endless(LISTING, AGAIN)).await;
     let pool = server.pool();
+    let mut count = 0_u64;
     let began = Instant::now();
+    let limit = Duration::from_millis(500);
     let error = pool
-        .host()
-        .each_where(&Filter::all(), Duration::from_millis(500), |_, _| {})
+        .pbd()
+        .each_where(&Filter::all(), limit, |_, _| count += 1)
         .await
         .unwrap_err();
-    // The first record already lacks its fields.
-    assert!(matches!(error.kind(), ErrorKind::Malformed(_)), "{error}");
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(matches!(error.kind(), ErrorKind::TimedOut(_)), "{error}");
+    assert!(count > 100 && began.elapsed() < Duration::from_secs(5), "{count}");
+    assert_eq!(server.count("PBD.get_all_records_where"), 1);
+}
+
+#[tokio::test]
+async fn an_endless_set_ends_with_its_size() {
+    const START: &str = "<methodResponse><params><param><value><struct><member><name>Status</name><value>Success</value></member>\
+        <member><name>Value</name><value><array><data>";
+    let server = Server::xapi(|_| Reply::Endless(START, "<value>OpaqueRef:x</value>")).await;
+    let error = server.pool().pbd().refs_where(&Filter::all()).await.unwrap_err();
+    check(&error, "bytes");
 }
 
 #[tokio::test]

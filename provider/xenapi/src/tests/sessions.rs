@@ -270,3 +270,101 @@ async fn logout_is_bounded() {
     pool.logout(Duration::from_millis(200)).await;
     assert!(began.elapsed() < Duration::from_secs(3));
 }
+
+#[tokio::test]
+async fn a_busy_pool_is_given_time() {
+    let calls = AtomicUsize::new(0);
+    let server = Server::xapi(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
+        0 | 1 => failure(&["TOO_MANY_PENDING_TASKS"]),
+        _ => ok("<value>OpaqueRef:new</value>"),
+    })
+    .await;
+    let mut config = server.config();
+    config.limits.throttle = Duration::from_millis(50);
+    let pool = Pool::new(config).unwrap();
+    pool.vm().clone_to(&vm(), "n", Duration::from_secs(20)).await.unwrap();
+    assert_eq!(server.count("VM.clone"), 3);
+    // No time left to wait: the answer of the pool is the error.
+    let hopeless = Server::xapi(|_| failure(&["TOO_MANY_PENDING_TASKS"])).await;
+    let error = hopeless
+        .pool()
+        .vm()
+        .clone_to(&vm(), "n", Duration::from_secs(2))
+        .await
+        .unwrap_err();
+    assert!(error.is_failure(crate::Failure::is_throttled), "{error}");
+    assert_eq!(hopeless.count("VM.clone"), 1);
+}
+
+#[tokio::test]
+async fn a_restarting_pool_is_waited_for_once_it_was_there() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    let server = Server::start(
+        move |seen| match (seen.method.as_str(), count.fetch_add(1, Ordering::SeqCst)) {
+            // Login and first call; then the restart, seen by one call and by one login.
+            (LOGIN, 3) => failure(&["HOST_STILL_BOOTING"]),
+            (LOGIN, _) => ok(&format!("<value>{SESSION}</value>")),
+            (_, 2) => failure(&["SESSION_INVALID", SESSION]),
+            (_, _) => ok("<value></value>"),
+        },
+    )
+    .await;
+    let pool = server.pool();
+    pool.vm().add_tags(&vm(), "1").await.unwrap();
+    pool.vm().start(&vm(), Duration::from_secs(30)).await.unwrap();
+    assert_eq!(
+        server.methods(),
+        [LOGIN, "VM.add_tags", "VM.start", LOGIN, LOGIN, "VM.start"]
+    );
+}
+
+#[tokio::test]
+async fn a_booting_host_that_was_never_there_is_an_error_at_once() {
+    let server = Server::start(|_| failure(&["HOST_STILL_BOOTING"])).await;
+    let error = server.pool().vm().record(&vm()).await.unwrap_err();
+    assert!(error.is_unreachable() && error.is_retryable(), "{error}");
+    assert_eq!(server.count(LOGIN), 1);
+}
+
+/// Collects everything that is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_log_shows_password_or_session() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let server = Server::xapi(|seen| match seen.method.as_str() {
+        "VM.start" => failure(&["SESSION_INVALID", SESSION]),
+        _ => ok("<value></value>"),
+    })
+    .await;
+    let pool = server.pool();
+    pool.vm().add_tags(&vm(), "t").await.unwrap();
+    let _ = pool.vm().start(&vm(), Duration::from_secs(5)).await;
+    pool.logout(Duration::from_secs(5)).await;
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(
+        text.contains("request ended") && text.contains("VM.add_tags") && text.contains("SESSION_INVALID"),
+        "{text}"
+    );
+    assert!(!text.contains(PASSWORD) && !text.contains(SESSION), "{text}");
+}

@@ -146,3 +146,22 @@ async fn a_dropped_wait_cancels_the_task() {
     server.wait_for("task.cancel", 1).await;
     server.wait_for("task.destroy", 1).await;
 }
+
+#[tokio::test]
+async fn logout_lets_a_dropped_task_be_cancelled_first() {
+    let server = with_task(|| ok(&task("pending", ""))).await;
+    let pool = server.pool();
+    {
+        let target = vm();
+        tokio::select! {
+            _ = pool.vm().copy_to(&target, "copy", None, Duration::from_secs(20)) => panic!("ended"),
+            () = server.wait_for("task.get_record", 1) => {}
+        }
+    }
+    pool.logout(Duration::from_secs(10)).await;
+    let methods = server.methods();
+    assert_eq!(
+        methods[methods.len() - 3..],
+        ["task.cancel", "task.destroy", "session.logout"]
+    );
+}
