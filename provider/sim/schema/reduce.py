@@ -3,7 +3,7 @@
 
 usage: reduce.py xenapi-subset.json > ../src/schema/schema.json
 
-Kept: classes, fields (type, read-write or not, default), messages (parameter names and types, result, least role,
+Kept: classes, fields (type, default), messages (parameter names and types, result, least role,
 implicit or not), constructors and enumerations. Dropped: prose, releases, error lists.
 """
 import json
@@ -24,7 +24,7 @@ def main():
     classes = {}
     for name, cls in data["classes"].items():
         fields = [
-            [f, v["type"], v["qualifier"] == "RW", v.get("default")] for f, v in sorted(cls["fields"].items())
+            [f, v["type"], v.get("default")] for f, v in sorted(cls["fields"].items())
         ]
         messages = [
             [

@@ -1,211 +1,232 @@
 //! The simulator's own door: looking at the world, breaking things, moving the clock.
 
+mod document;
+mod hooks;
+pub(crate) mod http;
+mod poke;
 mod types;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value as Json;
 
+use crate::clock::Clock;
+use crate::pool::Pool;
+use crate::wire::json;
+use crate::{rpc, session};
+
+pub(crate) use hooks::Hooks;
 pub use types::{
-    ControlError, EventCounters, FaultKind, FaultRule, HoldPoint, PoolAddress, RequestRecord,
-    SrOperation, StringMap, VmInstants,
+    ControlError, EventCounters, FaultKind, FaultRule, HoldPoint, PoolAddress, RequestRecord, SrOperation, StringMap,
+    VmInstants,
 };
 
 /// A handle to everything that a test may look at or break. Cheap to clone. The same calls stand behind `/control/...`.
 #[derive(Clone, Debug)]
-pub struct Control {}
+pub struct Control {
+    pools: Arc<Vec<Arc<Pool>>>,
+    hooks: Arc<Hooks>,
+    clock: Clock,
+}
 
 impl Control {
+    pub(crate) fn new(pools: Vec<Arc<Pool>>, hooks: Arc<Hooks>, clock: Clock) -> Self {
+        Self {
+            pools: Arc::new(pools),
+            hooks,
+            clock,
+        }
+    }
+
+    pub(crate) async fn ended(&self) {
+        for pool in self.pools.iter() {
+            pool.tracker.close();
+            pool.tracker.wait().await;
+        }
+    }
+
+    fn pool(&self, name: &str) -> Result<&Arc<Pool>, ControlError> {
+        let found = self.pools.iter().find(|pool| pool.name == name);
+        found.ok_or_else(|| ControlError::NotFound {
+            kind: "pool".to_owned(),
+            name: name.to_owned(),
+        })
+    }
+
     /// Where the pools are and how to log in.
     #[must_use]
     pub fn pools(&self) -> Vec<PoolAddress> {
-        Vec::new()
+        self.pools.iter().map(|pool| address(pool)).collect()
     }
+
     /// All objects of all pools in a canonical form: equal before a create and after the destroy.
+    ///
+    /// Sessions, tasks, messages, metrics and what follows from the history of a disk are left out.
     #[must_use]
     pub fn world(&self) -> Json {
-        Json::Null
+        let pools = self
+            .pools
+            .iter()
+            .map(|pool| (pool.name.clone(), pool.with(|state| document::of(state))));
+        Json::Object(pools.collect())
     }
+
     /// Every request since the last reset, in the order of arrival.
     #[must_use]
     pub fn requests(&self) -> Vec<RequestRecord> {
-        Vec::new()
+        self.hooks.records()
     }
+
     /// Forgets the requests that have ended; indices go on.
-    pub fn reset_requests(&self) {}
+    pub fn reset_requests(&self) {
+        self.hooks.reset();
+    }
+
     /// Index of the latest request that arrived.
     #[must_use]
     pub fn request_index(&self) -> u64 {
-        0
+        self.hooks.index()
     }
+
     /// Injects a fault; rules are tried in the order in which they came.
-    pub fn fault(&self, _rule: FaultRule) {}
+    pub fn fault(&self, rule: FaultRule) {
+        self.hooks.add_fault(rule);
+    }
+
     /// Removes all faults; hanging calls are cut.
-    pub fn clear_faults(&self) {}
+    pub fn clear_faults(&self) {
+        self.hooks.clear_faults();
+    }
+
     /// Holds the request with this index at this point until [`Control::release`].
-    pub fn hold(&self, _index: u64, _at: HoldPoint) {}
+    pub fn hold(&self, index: u64, at: HoldPoint) {
+        self.hooks.hold(index, at);
+    }
+
     /// Waits until the request is held.
-    pub async fn held(&self, _index: u64) {}
+    pub async fn held(&self, index: u64) {
+        self.hooks.wait_held(index).await;
+    }
+
     /// Lets a held request go on; unknown indices are ignored.
-    pub fn release(&self, _index: u64) {}
-    /// Calls a method as the superuser, in process, without a request record.
+    pub fn release(&self, index: u64) {
+        self.hooks.release(index);
+    }
+
+    /// Calls a method as the superuser, in process, without a request record. The session parameter is left out.
     ///
     /// # Errors
     /// The failure's code and parameters.
-    pub async fn call(
-        &self,
-        _pool: &str,
-        _method: &str,
-        _params: Vec<Json>,
-    ) -> Result<Json, Vec<String>> {
-        Ok(Json::Null)
+    pub async fn call(&self, pool: &str, method: &str, params: Vec<Json>) -> Result<Json, Vec<String>> {
+        let pool = self
+            .pool(pool)
+            .map_err(|error| vec!["INTERNAL_ERROR".to_owned(), error.to_string()])?;
+        let _entered = self.clock.enter();
+        let session = pool.with(|state| session::open_internal(pool, state));
+        let mut all = vec![crate::value::Value::from(&session)];
+        all.extend(params.iter().map(json::from_json));
+        let (coordinator, _) = pool.coordinator();
+        let answer = rpc::serve(pool, coordinator, method, all).await;
+        // An asynchronous call goes on without its session.
+        pool.with(|state| session::close(state, &session));
+        let value = answer.outcome.map_err(|failure| failure.description())?;
+        let mut text = String::new();
+        json::write(&mut text, &value);
+        serde_json::from_str(&text).map_err(|error| vec!["INTERNAL_ERROR".to_owned(), error.to_string()])
     }
-    /// Removes a VM with its disks, as a person would.
-    ///
-    /// # Errors
-    /// No such VM.
-    pub fn destroy_vm(&self, _uuid: &str) -> Result<(), ControlError> {
-        Ok(())
-    }
-    /// Sets the power state to `Running`, `Halted`, `Paused` or `Suspended` at once.
-    ///
-    /// # Errors
-    /// No such VM or state, or no host for it.
-    pub fn set_power_state(&self, _uuid: &str, _state: &str) -> Result<(), ControlError> {
-        Ok(())
-    }
-    /// Replaces the tags of a VM.
-    ///
-    /// # Errors
-    /// No such VM.
-    pub fn set_tags(&self, _uuid: &str, _tags: Vec<String>) -> Result<(), ControlError> {
-        Ok(())
-    }
-    /// Replaces the `other_config` of a VM.
-    ///
-    /// # Errors
-    /// No such VM.
-    pub fn set_other_config(&self, _uuid: &str, _map: StringMap) -> Result<(), ControlError> {
-        Ok(())
-    }
-    /// Replaces `guest_metrics.networks` of a VM.
-    ///
-    /// # Errors
-    /// No such VM.
-    pub fn set_networks(&self, _uuid: &str, _networks: StringMap) -> Result<(), ControlError> {
-        Ok(())
-    }
-    /// Makes the guest of a VM silent: it names no address from now on.
-    ///
-    /// # Errors
-    /// No such VM.
-    pub fn guest_never(&self, _uuid: &str) -> Result<(), ControlError> {
-        Ok(())
-    }
-    /// Enables or disables a host by name.
-    ///
-    /// # Errors
-    /// No such host.
-    pub fn set_host_enabled(
-        &self,
-        _pool: &str,
-        _host: &str,
-        _enabled: bool,
-    ) -> Result<(), ControlError> {
-        Ok(())
-    }
-    /// Restarts xapi: connections are cut, operations under way die where they stand, sessions and tasks are forgotten.
-    ///
-    /// # Errors
-    /// No such pool.
-    pub fn restart_toolstack(&self, _pool: &str) -> Result<(), ControlError> {
-        Ok(())
-    }
-    /// Gives the pool object a new UUID, as if another pool stood behind the URL; returns it.
-    ///
-    /// # Errors
-    /// No such pool.
-    pub fn change_pool_uuid(&self, _pool: &str) -> Result<String, ControlError> {
-        Ok(String::new())
-    }
-    /// Replaces everything behind the pool's URLs by a freshly built pool with other UUIDs.
-    ///
-    /// # Errors
-    /// No such pool.
-    pub fn replace_pool(&self, _pool: &str) -> Result<(), ControlError> {
-        Ok(())
-    }
-    /// Gives every host of the pool a new certificate.
-    ///
-    /// # Errors
-    /// No such pool, or one without TLS.
-    pub fn change_certificate(&self, _pool: &str) -> Result<(), ControlError> {
-        Ok(())
-    }
-    /// Moves the pool's wall clock this many seconds against the real one.
-    ///
-    /// # Errors
-    /// No such pool.
-    pub fn set_clock_offset(&self, _pool: &str, _seconds: i64) -> Result<(), ControlError> {
-        Ok(())
-    }
-    /// Leaves this many bytes free on an SR.
-    ///
-    /// # Errors
-    /// No such SR.
-    pub fn set_sr_free(&self, _pool: &str, _sr: &str, _bytes: u64) -> Result<(), ControlError> {
-        Ok(())
-    }
-    /// Makes another host the coordinator; sessions and tasks are forgotten.
-    ///
-    /// # Errors
-    /// No such host.
-    pub fn set_coordinator(&self, _pool: &str, _host: &str) -> Result<(), ControlError> {
-        Ok(())
-    }
-    /// Makes a host unreachable (connections are refused at once) or reachable again.
-    ///
-    /// # Errors
-    /// No such host.
-    pub fn set_host_reachable(
-        &self,
-        _pool: &str,
-        _host: &str,
-        _reachable: bool,
-    ) -> Result<(), ControlError> {
-        Ok(())
-    }
+
     /// Moves the clock of a simulator with [`crate::ClockMode::Manual`] or `Auto`, firing everything due on the way in order.
     ///
     /// # Errors
     /// The clock is not virtual.
-    pub async fn advance(&self, _by: Duration) -> Result<(), ControlError> {
-        Ok(())
+    pub async fn advance(&self, by: Duration) -> Result<(), ControlError> {
+        if self.clock.advance(by).await {
+            return Ok(());
+        }
+        Err(ControlError::Refused {
+            message: "the clock is not virtual".to_owned(),
+        })
     }
+
     /// Time on the simulator's clock since it started.
     #[must_use]
     pub fn now(&self) -> Duration {
-        Duration::ZERO
+        self.clock.now()
     }
+
     /// What latencies are divided by.
     #[must_use]
     pub fn time_scale(&self) -> f64 {
-        1.0
+        self.clock.scale()
     }
+
     /// Counters of the event interface by pool.
     #[must_use]
     pub fn events(&self) -> BTreeMap<String, EventCounters> {
-        BTreeMap::new()
+        self.pools
+            .iter()
+            .map(|pool| (pool.name.clone(), pool.with(|state| state.counters.clone())))
+            .collect()
     }
+
     /// What each SR did when, since the start.
     #[must_use]
     pub fn sr_operations(&self) -> Vec<SrOperation> {
-        Vec::new()
+        self.pools
+            .iter()
+            .flat_map(|pool| pool.with(|state| state.sr_operations.clone()))
+            .collect()
     }
+
     /// When things became visible, by VM UUID.
     #[must_use]
     pub fn instants(&self) -> BTreeMap<String, VmInstants> {
-        BTreeMap::new()
+        self.pools
+            .iter()
+            .flat_map(|pool| pool.with(|state| state.instants.clone()))
+            .collect()
+    }
+
+    /// What was written to a disk through `/import_raw_vdi`, by the disk's UUID.
+    #[must_use]
+    pub fn disk_content(&self, uuid: &str) -> Option<Vec<u8>> {
+        let found = self.pools.iter().find_map(|pool| {
+            pool.with(|state| {
+                state
+                    .contents
+                    .get(state.db.by_uuid(crate::db::Cls::Vdi, uuid)?)
+                    .cloned()
+            })
+        });
+        found.map(|bytes| bytes.to_vec())
+    }
+}
+
+fn address(pool: &Pool) -> PoolAddress {
+    let scheme = if pool.spec.tls { "https" } else { "http" };
+    let (coordinator, master) = pool.coordinator();
+    let identity = |index: usize| pool.hosts.get(index).and_then(|h| h.identity.lock().ok()?.clone());
+    let fingerprints = (0..pool.hosts.len())
+        .filter_map(identity)
+        .map(|i| i.fingerprint)
+        .collect();
+    PoolAddress {
+        name: pool.name.clone(),
+        url: format!("{scheme}://{master}"),
+        member_urls: pool.hosts.iter().map(|h| format!("{scheme}://{}", h.address)).collect(),
+        certificate_fingerprint: identity(coordinator).map(|i| i.fingerprint),
+        certificate_pem: identity(coordinator).map(|i| i.pem),
+        member_fingerprints: fingerprints,
+        username: pool.spec.username.clone(),
+        password: pool.spec.password.clone(),
+        uuid: pool.with(|state| {
+            state
+                .db
+                .record(crate::db::Cls::Pool, &state.db.pool())
+                .map(|r| r.str("uuid").to_owned())
+                .unwrap_or_default()
+        }),
     }
 }

@@ -106,7 +106,7 @@ pool "lab1" {
     guest {
       boot_seconds = 9
       dhcp_seconds = 3
-      addresses    = ["169.254", "10.1.0.0/16"]
+      addresses    = ["169.254", "dhcp"]
       os_version   = "Rocky Linux 9.4 (Blue Onyx)"
     }
   }

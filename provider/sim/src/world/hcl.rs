@@ -71,11 +71,7 @@ impl super::PoolSpec {
         };
         for user in &self.users {
             if crate::rbac::Role::parse(&user.role).is_none() {
-                return Err(at(
-                    text,
-                    &quoted(&user.role),
-                    format!("`{}` is not a role", user.role),
-                ));
+                return Err(at(text, &quoted(&user.role), format!("`{}` is not a role", user.role)));
             }
         }
         for sr in self.srs.values() {
@@ -111,11 +107,7 @@ impl super::PoolSpec {
             }
         }
         for vm in self.vms.values() {
-            known(
-                "template",
-                &vm.template,
-                self.templates.contains_key(&vm.template),
-            )?;
+            known("template", &vm.template, self.templates.contains_key(&vm.template))?;
         }
         Ok(())
     }
@@ -148,26 +140,14 @@ fn at(text: &str, needle: &str, message: String) -> WorldError {
         .map(|(offset, _)| offset)
         .find(|offset| {
             let before = text.get(..*offset).and_then(|t| t.chars().next_back());
-            let after = text
-                .get(offset + needle.len()..)
-                .and_then(|t| t.chars().next());
+            let after = text.get(offset + needle.len()..).and_then(|t| t.chars().next());
             !before.is_some_and(is_word) && !after.is_some_and(is_word)
         })
         .unwrap_or(0);
     let before = text.get(..offset).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
-    let column = before
-        .rsplit('\n')
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .count()
-        + 1;
-    WorldError {
-        line,
-        column,
-        message,
-    }
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    WorldError { line, column, message }
 }
 
 #[cfg(test)]

@@ -17,25 +17,16 @@ impl Span {
     #[must_use]
     pub const fn new(a: u64, b: u64) -> Self {
         if a <= b {
-            Self {
-                min_ms: a,
-                max_ms: b,
-            }
+            Self { min_ms: a, max_ms: b }
         } else {
-            Self {
-                min_ms: b,
-                max_ms: a,
-            }
+            Self { min_ms: b, max_ms: a }
         }
     }
 
     /// Always the same time.
     #[must_use]
     pub const fn fixed(ms: u64) -> Self {
-        Self {
-            min_ms: ms,
-            max_ms: ms,
-        }
+        Self { min_ms: ms, max_ms: ms }
     }
 }
 
@@ -62,9 +53,7 @@ impl TryFrom<SpanText> for Span {
                 let (a, b) = text.split_once('-').unwrap_or((&text, &text));
                 match (a.trim().parse(), b.trim().parse()) {
                     (Ok(a), Ok(b)) => Ok(Self::new(a, b)),
-                    _ => Err(format!(
-                        "`{text}` is not a span of milliseconds such as \"1600-2000\""
-                    )),
+                    _ => Err(format!("`{text}` is not a span of milliseconds such as \"1600-2000\"")),
                 }
             }
         }

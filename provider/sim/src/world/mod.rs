@@ -4,6 +4,7 @@
 //! put together by a test; `build` turns it into database rows.
 
 pub(crate) mod build;
+mod build_vm;
 mod default_templates;
 mod hcl;
 mod latency;
@@ -252,8 +253,8 @@ pub struct GuestSpec {
     pub agent_period_seconds: f64,
     /// The agent reports changes at once.
     pub agent_event: bool,
-    /// Addresses in the order in which they come: `fe80` (link-local IPv6), `169.254` (link-local IPv4), a CIDR (one address
-    /// from it), or a literal address. Empty: one address from the network's own CIDR.
+    /// Addresses of the first NIC in the order in which they come: `fe80` (link-local IPv6), `169.254` (link-local IPv4),
+    /// `dhcp` (one from the network's CIDR), a CIDR (one from it), or a literal address. Empty means `dhcp`.
     pub addresses: Vec<String>,
     /// Publishes `fe80` alone before the addresses.
     pub link_local_first: bool,

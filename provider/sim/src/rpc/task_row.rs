@@ -1,0 +1,48 @@
+//! Calls that have a task: in the background for `Async.`, or while the caller waits.
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Args, Call, execute};
+use crate::class::task;
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::value::Value;
+
+/// Runs a method under a task row: returns the row at once, or the method's outcome.
+pub(super) async fn run(mut ctx: Context, call: &Call, args: Args) -> Outcome<Value> {
+    let name = if call.is_async {
+        format!("Async.{}", call.full_name())
+    } else {
+        call.full_name()
+    };
+    ctx.cancelled = CancellationToken::new();
+    let (task, epoch) = ctx.with(|state| {
+        let task = task::create(state, &name, "", &ctx.session);
+        state.cancels.insert(task.clone(), ctx.cancelled.clone());
+        (task, state.epoch.clone())
+    });
+    ctx.task = task;
+    if !call.is_async {
+        let outcome = tokio::select! {
+            outcome = execute(&ctx, call, &args) => outcome,
+            () = epoch.cancelled() => Err(lost()),
+        };
+        ctx.with(|state| task::drop_row(state, &ctx.task));
+        return outcome;
+    }
+    let answer = Value::from(&ctx.task);
+    let call = call.clone();
+    let pool = ctx.pool.clone();
+    pool.background(async move {
+        tokio::select! {
+            outcome = execute(&ctx, &call, &args) => ctx.with(|state| task::complete(state, &ctx.task, &outcome)),
+            () = epoch.cancelled() => {}
+        }
+    });
+    Ok(answer)
+}
+
+/// Never sent: the connection is cut at the same moment.
+fn lost() -> Failure {
+    Failure::internal("the toolstack was restarted")
+}

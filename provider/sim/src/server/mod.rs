@@ -1,0 +1,109 @@
+//! A host's listener: connections, TLS, HTTP limits.
+
+mod answer;
+mod import;
+mod request;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::control::Hooks;
+use crate::pool::Pool;
+
+/// Connections served at once; further ones wait to be accepted.
+const MOST_CONNECTIONS: usize = 800;
+
+static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
+
+/// What a connection needs to serve requests.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    pub(crate) pool: Arc<Pool>,
+    /// Position of the host in the pool.
+    pub(crate) host: usize,
+    pub(crate) hooks: Arc<Hooks>,
+}
+
+impl Server {
+    /// Serves until the simulator ends.
+    pub(crate) async fn listen(self, listener: TcpListener) {
+        let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        loop {
+            let Ok(slot) = slots.clone().acquire_owned().await else {
+                return;
+            };
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.pool.stop.cancelled() => return,
+            };
+            let Ok((stream, _)) = accepted else { continue };
+            let Some(endpoint) = self.pool.hosts.get(self.host) else {
+                return;
+            };
+            if !endpoint.reachable.load(Ordering::SeqCst) {
+                drop(stream);
+                continue;
+            }
+            let cut = endpoint.connections.lock().map(|t| t.clone()).unwrap_or_default();
+            let server = self.clone();
+            self.pool.tracker.spawn(async move {
+                server.connection(stream, cut).await;
+                drop(slot);
+            });
+        }
+    }
+
+    async fn connection(self, stream: TcpStream, cut: CancellationToken) {
+        // Answers are written whole; waiting for more to send would only delay them.
+        let _unsupported = stream.set_nodelay(true);
+        let identity = self
+            .pool
+            .hosts
+            .get(self.host)
+            .and_then(|h| h.identity.lock().ok()?.clone());
+        match identity {
+            None => self.serve(stream, cut).await,
+            Some(identity) => {
+                let acceptor = TlsAcceptor::from(identity.config);
+                let accepted = tokio::select! {
+                    accepted = acceptor.accept(stream) => accepted,
+                    () = cut.cancelled() => return,
+                    () = self.pool.stop.cancelled() => return,
+                };
+                match accepted {
+                    Ok(stream) => self.serve(stream, cut).await,
+                    Err(error) => tracing::debug!(%error, "TLS handshake failed"),
+                }
+            }
+        }
+    }
+
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, cut: CancellationToken) {
+        let id = NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed);
+        let stop = self.pool.stop.clone();
+        let server = self.clone();
+        let dropped = cut.clone();
+        let service = service_fn(move |http| {
+            let (server, cut) = (server.clone(), dropped.clone());
+            async move { request::handle(&server, http, id, &cut).await }
+        });
+        let connection = http1::Builder::new()
+            .keep_alive(true)
+            .max_headers(100)
+            .serve_connection(TokioIo::new(stream), service);
+        tokio::select! {
+            ended = connection => if let Err(error) = ended { tracing::debug!(%error, "connection ended") },
+            () = cut.cancelled() => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Restarts of xapi and changes of the coordinator: sessions and tasks are forgotten, calls under way die.
+
+use tokio_util::sync::CancellationToken;
+
+use crate::class::task;
+use crate::db::{Cls, Ref};
+use crate::failure::{Failure, Outcome};
+use crate::operations;
+use crate::pool::{Endpoint, Pool, State};
+use crate::session;
+use crate::value::Value;
+
+/// Restarts xapi on the coordinator.
+pub(crate) fn restart(pool: &Pool) {
+    pool.with(|state| {
+        forget_volatile(state);
+    });
+    for host in &pool.hosts {
+        cut_connections(host);
+    }
+}
+
+/// Makes another host the coordinator.
+pub(crate) fn set_coordinator(pool: &Pool, host: &Ref) -> Outcome<()> {
+    pool.with(|state| {
+        state.db.record(Cls::Host, host)?;
+        let reference = state.db.pool();
+        state.db.set(Cls::Pool, &reference, "master", Value::from(host))
+    })?;
+    restart(pool);
+    Ok(())
+}
+
+/// Drops every connection of a host.
+pub(crate) fn cut_connections(host: &Endpoint) {
+    let mut token = host
+        .connections
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    token.cancel();
+    *token = CancellationToken::new();
+}
+
+fn forget_volatile(state: &mut State) {
+    state.epoch.cancel();
+    state.epoch = CancellationToken::new();
+    state.cancels.clear();
+    state.doomed.clear();
+    session::close_all(state);
+    state.db.forget_all(Cls::Task);
+    for cls in [Cls::Vm, Cls::Vbd, Cls::Vif, Cls::Vdi, Cls::Sr, Cls::Host] {
+        let busy: Vec<Ref> = state
+            .db
+            .all(cls)
+            .filter(|(_, r)| !r.get("current_operations").as_map().is_empty())
+            .map(|(r, _)| r.clone())
+            .collect();
+        for reference in busy {
+            state
+                .db
+                .set_if(cls, &reference, "current_operations", crate::class::no_map());
+            operations::refresh(&mut state.db, cls, &reference);
+        }
+    }
+    let scheduled: Vec<Ref> = state
+        .db
+        .all(Cls::Vm)
+        .filter(|(_, r)| !r.reference("scheduled_to_be_resident_on").is_null())
+        .map(|(r, _)| r.clone())
+        .collect();
+    for vm in scheduled {
+        state
+            .db
+            .set_if(Cls::Vm, &vm, "scheduled_to_be_resident_on", Value::from(Ref::null()));
+    }
+    state.waiters.broadcast();
+}
+
+/// What xapi does every 30 seconds: old sessions and tasks go.
+pub(crate) fn collect(state: &mut State) {
+    session::collect(state);
+    task::collect(state);
+}
+
+/// The host of a name or UUID.
+pub(crate) fn find_host(state: &State, name: &str) -> Outcome<Ref> {
+    let by_name = state
+        .db
+        .all(Cls::Host)
+        .find(|(_, r)| r.str("name_label") == name || r.str("uuid") == name);
+    by_name
+        .map(|(r, _)| r.clone())
+        .ok_or_else(|| Failure::new("UUID_INVALID", ["host", name]))
+}
