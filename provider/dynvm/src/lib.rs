@@ -1,1 +1,17 @@
-//! The Terraform provider: resources, data sources and configuration.
+//! The Terraform provider `dynvm/dynvm`: the only place where Terraform's world (`cty`, `engine`, `plugin`) and XenAPI's (`xenapi`, `fleet`) meet.
+//!
+//! - `config` reads the provider's configuration and the environment, once, into validated settings.
+//! - `server` is the resource `dynvm_server`, `data` holds the data sources; both translate and decide nothing about pools.
+//! - `diagnose` turns failures of [`fleet`] into diagnostics.
+//! - [`pages`] are the reference pages, made from the tables.
+
+mod config;
+mod data;
+mod diagnose;
+pub mod install;
+pub mod pages;
+mod provider;
+mod server;
+mod settings;
+
+pub use provider::{DynvmProvider, VERSION};

@@ -1,0 +1,2 @@
+//! The reference pages.
+fn main() {}

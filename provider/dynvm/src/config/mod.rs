@@ -1,0 +1,225 @@
+//! The provider's configuration: from HCL and environment to validated settings. Contacts no pool.
+
+mod environment;
+mod pools;
+pub(crate) mod schema;
+mod tls;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cty::{Path, Value};
+use engine::diagnostics::Diagnostics;
+use fleet::{Fleet, FleetConfig, PoolSettings};
+
+use crate::settings::{Lab, Settings};
+use environment::Environment;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DEFAULT_TTL: Duration = Duration::from_secs(12 * 3600);
+const MAX_TTL: Duration = Duration::from_secs(24 * 3600);
+
+/// Reads a configuration. Values that are not known yet postpone it as a whole: half a list of pools would place servers wrongly.
+pub(crate) fn read(config: &Value, version: &str) -> (Settings, Diagnostics) {
+    let mut found = Diagnostics::new();
+    if let Some(path) = first_unknown(config, &Path::root()) {
+        return (Settings::Postponed(path.to_string()), found);
+    }
+    let environment = Environment::of_this_process();
+    let pools = pools::read(config, &environment, version, &mut found);
+    let (default_ttl, max_ttl) = ttls(config, &mut found);
+    if found.has_errors() {
+        return (Settings::Absent, found);
+    }
+    let aliases = aliases(&pools);
+    let owner = config
+        .get("owner")
+        .as_str()
+        .map_or_else(|| environment.owner(), str::to_owned);
+    let fleet = Fleet::new(FleetConfig {
+        pools,
+        default_ttl,
+        max_ttl,
+        owner,
+        version: version.to_owned(),
+    });
+    let lab = Lab {
+        fleet,
+        default_ttl,
+        max_ttl,
+        aliases,
+    };
+    (Settings::Ready(Arc::new(lab)), found)
+}
+
+/// Both ttls of the provider: the default is never longer than the longest.
+fn ttls(config: &Value, found: &mut Diagnostics) -> (Duration, Duration) {
+    let text = |name: &str| {
+        config
+            .get(name)
+            .as_str()
+            .and_then(|text| engine::duration::parse(text).ok())
+    };
+    let max = text("max_ttl").unwrap_or(MAX_TTL);
+    let default = text("default_ttl").unwrap_or(DEFAULT_TTL.min(max));
+    if default > max {
+        found.error_at(
+            "default_ttl",
+            "default_ttl longer than max_ttl",
+            format!(
+                "A default_ttl of {} is longer than the max_ttl of {}: no server without a ttl of its own could be made.",
+                engine::duration::format(default),
+                engine::duration::format(max)
+            ),
+        );
+    }
+    if max > HOUR * 24 * 365 * 10 {
+        found.error_at(
+            "max_ttl",
+            "max_ttl too long",
+            "At most ten years (`3650d`) are possible.",
+        );
+    }
+    (default, max)
+}
+
+fn aliases(pools: &[PoolSettings]) -> BTreeMap<String, BTreeSet<String>> {
+    pools
+        .iter()
+        .map(|pool| (pool.name.clone(), pool.templates.keys().cloned().collect()))
+        .collect()
+}
+
+/// Where the first value is that is not known yet.
+fn first_unknown(value: &Value, at: &Path) -> Option<Path> {
+    if value.is_unknown() {
+        return Some(at.clone());
+    }
+    if let Some(items) = value.as_list() {
+        return (0..)
+            .zip(items)
+            .find_map(|(index, item)| first_unknown(item, &at.clone().index(index)));
+    }
+    value.as_map()?.iter().find_map(|(name, item)| {
+        let below = if at.steps().len() == 1 {
+            at.clone().key(name)
+        } else {
+            at.clone().attribute(name)
+        };
+        first_unknown(item, &below)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(fields: &[(&str, Value)]) -> Value {
+        let base = Value::object([
+            ("url", "https://10.1.0.11".into()),
+            ("username", "root".into()),
+            ("password", "secret".into()),
+        ]);
+        fields
+            .iter()
+            .fold(base, |pool, (name, value)| pool.with(*name, value.clone()))
+    }
+
+    fn provider(fields: &[(&str, Value)]) -> Value {
+        let base = schema::table().empty();
+        let base = base.with("pools", Value::object([("lab1", pool(&[]))]));
+        fields
+            .iter()
+            .fold(base, |config, (name, value)| config.with(*name, value.clone()))
+    }
+
+    /// The first diagnostic as `path: summary`.
+    fn refused(config: &Value) -> String {
+        let (settings, found) = read(config, "0.0.0");
+        assert!(!matches!(settings, Settings::Ready(_)), "{found:?}");
+        found
+            .iter()
+            .map(|diagnostic| {
+                let path = diagnostic.path.as_ref().map(ToString::to_string).unwrap_or_default();
+                format!("{path}: {}", diagnostic.summary)
+            })
+            .next()
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn a_plain_pool_is_ready() {
+        let (settings, found) = read(&provider(&[]), "0.0.0");
+        assert!(!found.has_errors(), "{found:?}");
+        let Settings::Ready(lab) = settings else {
+            panic!("ready");
+        };
+        assert_eq!(lab.default_ttl, DEFAULT_TTL);
+        assert_eq!(lab.max_ttl, MAX_TTL);
+    }
+
+    #[test]
+    fn a_short_max_ttl_shortens_the_default() {
+        let (settings, _) = read(&provider(&[("max_ttl", "2h".into())]), "0.0.0");
+        let Settings::Ready(lab) = settings else {
+            panic!("ready");
+        };
+        assert_eq!(lab.default_ttl, HOUR * 2);
+    }
+
+    #[test]
+    fn anything_unknown_postpones_and_says_what() {
+        let unknown = Value::object([("lab1", pool(&[("password", Value::unknown())]))]);
+        let (settings, found) = read(&provider(&[("pools", unknown)]), "0.0.0");
+        assert!(found.is_empty());
+        assert!(matches!(settings, Settings::Postponed(what) if what == "pools[\"lab1\"].password"));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_at_its_attribute() {
+        let with = |fields: &[(&str, Value)]| provider(&[("pools", Value::object([("lab1", pool(fields))]))]);
+        let at = "pools[\"lab1\"]";
+        for (config, expect) in [
+            (
+                provider(&[("pools", Value::object::<&str>([]))]),
+                "pools: No pools".to_owned(),
+            ),
+            (
+                with(&[("url", Value::Null)]),
+                format!("{at}: Pool needs one of url and urls"),
+            ),
+            (
+                with(&[("urls", Value::list(["a"]))]),
+                format!("{at}: Pool needs one of url and urls"),
+            ),
+            (
+                with(&[("url", "ftp://x".into())]),
+                format!("{at}.url: Invalid pool address"),
+            ),
+            (with(&[("password", "".into())]), format!("{at}.password: No password")),
+            (
+                with(&[("cpu_overcommit", 0.into())]),
+                format!("{at}.cpu_overcommit: Invalid cpu_overcommit"),
+            ),
+            (
+                with(&[("tls", Value::object([("ca_file", "/nowhere/ca.pem".into())]))]),
+                format!("{at}.tls.ca_file: Unusable CA file"),
+            ),
+            (
+                provider(&[("default_ttl", "25h".into())]),
+                "default_ttl: default_ttl longer than max_ttl".to_owned(),
+            ),
+        ] {
+            assert_eq!(refused(&config), expect);
+        }
+    }
+
+    #[test]
+    fn plain_http_warns() {
+        let pools = Value::object([("lab1", pool(&[("url", "http://10.1.0.11".into())]))]);
+        let (settings, found) = read(&provider(&[("pools", pools)]), "0.0.0");
+        assert!(matches!(settings, Settings::Ready(_)));
+        assert_eq!(found.iter().count(), 1);
+    }
+}

@@ -1,0 +1,157 @@
+//! `dynvm_capacity`: how many more servers of one kind fit now, and what is in the way of more.
+
+use async_trait::async_trait;
+use cty::Value;
+use engine::constraint::Constraint;
+use engine::diagnostics::{Diagnostic, Diagnostics};
+use engine::rule::Rule;
+use engine::schema::{Attribute, Schema};
+use fleet::{CapacityQuery, Image, Limit, PoolCapacity};
+use plugin::provider::{Context, DataAnswer, DataSource};
+
+use crate::diagnose;
+use crate::settings::SharedSettings;
+
+/// The data source.
+pub(crate) struct CapacityData {
+    schema: Schema,
+    settings: SharedSettings,
+}
+
+impl CapacityData {
+    pub(crate) fn new(settings: SharedSettings) -> Self {
+        Self {
+            schema: table(),
+            settings,
+        }
+    }
+
+    async fn count(&self, config: &Value) -> Result<Value, Diagnostics> {
+        let lab = self.settings.lab()?;
+        let capacity = lab
+            .fleet
+            .capacity(&query(config)?)
+            .await
+            .map_err(|error| diagnose::error(&error))?;
+        Ok(config
+            .clone()
+            .with("available", capacity.available)
+            .with("pools", Value::list(capacity.pools.iter().map(row))))
+    }
+}
+
+fn table() -> Schema {
+    Schema::new(vec![
+        Attribute::string("os")
+            .optional()
+            .rule(Rule::length(1..=255))
+            .describe("An operating system alias. Exactly one of `os` and `template`."),
+        Attribute::string("template")
+            .optional()
+            .rule(Rule::length(1..=255))
+            .describe("A template by name or UUID."),
+        Attribute::integer("cpus")
+            .optional()
+            .rule(Rule::between(1, 1024))
+            .describe("Virtual CPUs of each server. Default: the template's."),
+        Attribute::integer("memory_mib")
+            .optional()
+            .rule(Rule::between(16, 16 * 1024 * 1024))
+            .describe("Memory of each server in MiB. Default: the template's."),
+        Attribute::string("pool")
+            .optional()
+            .rule(Rule::length(1..=255))
+            .describe("Only this pool, by its name in the provider's `pools`."),
+        Attribute::integer("available")
+            .computed()
+            .describe("How many more servers of this kind fit, over all pools."),
+        Attribute::object_list("pools", pool()).computed().describe(
+            "The same for each pool, sorted by name. For each host the smaller of what CPU and memory allow, then capped by each storage \
+             repository over all hosts that see it, and by `max_servers`. CPU counts every running guest, others' too, but not the control domain; memory is \
+             the pool's own formula. A tenth of each storage repository and one base copy are kept free.",
+        ),
+    ])
+    .describe("How many more servers of one kind fit now, and what is in the way of more. The figures are those of this moment: use them in a precondition, \
+               not as an output of what they count.")
+    .rule(Constraint::exactly_one_of(&["os", "template"]))
+}
+
+fn pool() -> Vec<Attribute> {
+    let number = |name: &str, what: &str| Attribute::integer(name).computed().describe(what);
+    vec![
+        Attribute::string("pool").computed().describe("The pool's name."),
+        number("available", "How many more servers fit into this pool."),
+        Attribute::string("limited_by").computed().describe(
+            "What is in the way of more: `cpu`, `memory`, `storage`, `max_servers`, `template` (the pool does not have it) or `host_disabled`.",
+        ),
+        number("cpus_free", "Virtual CPUs that can still be handed out."),
+        number("cpus_total", "Virtual CPUs that can be handed out in all: physical ones times `cpu_overcommit`."),
+        number("memory_free_mib", "Free memory in MiB."),
+        number("memory_total_mib", "Memory in MiB."),
+        number("storage_free_bytes", "Free bytes of the storage repository that limits most."),
+        number("storage_total_bytes", "Its size in bytes."),
+        number("in_progress", "Servers of dynvm that are being created."),
+    ]
+}
+
+fn query(config: &Value) -> Result<CapacityQuery, Diagnostics> {
+    let text = |name: &str| config.get(name).as_str().map(str::to_owned);
+    let image = match (text("os"), text("template")) {
+        (Some(os), _) => Image::Os(os),
+        (None, Some(template)) => Image::Template(template),
+        (None, None) => {
+            return Err(
+                Diagnostic::error("Nothing to count", "One of `os` and `template` must be known.")
+                    .at("os")
+                    .into(),
+            );
+        }
+    };
+    Ok(CapacityQuery {
+        image,
+        cpus: config.get("cpus").as_u64().and_then(|cpus| u32::try_from(cpus).ok()),
+        memory_mib: config.get("memory_mib").as_u64(),
+        pool: text("pool"),
+    })
+}
+
+fn row(pool: &PoolCapacity) -> Value {
+    Value::object([
+        ("pool", pool.pool.as_str().into()),
+        ("available", pool.available.into()),
+        ("limited_by", pool.limited_by.map(limit).into()),
+        ("cpus_free", pool.cpus_free.into()),
+        ("cpus_total", pool.cpus_total.into()),
+        ("memory_free_mib", pool.memory_free_mib.into()),
+        ("memory_total_mib", pool.memory_total_mib.into()),
+        ("storage_free_bytes", pool.storage_free_bytes.into()),
+        ("storage_total_bytes", pool.storage_total_bytes.into()),
+        ("in_progress", pool.in_progress.into()),
+    ])
+}
+
+fn limit(limit: Limit) -> &'static str {
+    match limit {
+        Limit::Cpu => "cpu",
+        Limit::Memory => "memory",
+        Limit::Storage => "storage",
+        Limit::MaxServers => "max_servers",
+        Limit::Template => "template",
+        Limit::HostDisabled => "host_disabled",
+    }
+}
+
+#[async_trait]
+impl DataSource for CapacityData {
+    fn type_name(&self) -> &'static str {
+        "dynvm_capacity"
+    }
+
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    async fn read(&self, config: &Value, cx: &Context) -> DataAnswer {
+        super::answer(self.count(config), cx).await
+    }
+}

@@ -1,0 +1,95 @@
+//! The provider as a whole: its table, its resources and data sources, and how it is configured and ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cty::Value;
+use engine::diagnostics::Diagnostics;
+use engine::schema::Schema;
+use plugin::provider::{Context, DataSource, Provider, Resource};
+
+use crate::config;
+use crate::data::{CapacityData, ServerData, ServersData};
+use crate::server::ServerResource;
+use crate::settings::{Settings, SharedSettings};
+
+/// How long logging out of all pools may take together.
+const LOGOUT_LIMIT: Duration = Duration::from_millis(1500);
+
+/// The version of this provider.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The provider `dynvm/dynvm`.
+pub struct DynvmProvider {
+    schema: Schema,
+    settings: SharedSettings,
+    resources: Vec<Arc<dyn Resource>>,
+    data_sources: Vec<Arc<dyn DataSource>>,
+}
+
+impl DynvmProvider {
+    /// A provider that is not configured yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let settings = SharedSettings::default();
+        Self {
+            schema: config::schema::table(),
+            resources: vec![Arc::new(ServerResource::new(settings.clone()))],
+            data_sources: vec![
+                Arc::new(CapacityData::new(settings.clone())),
+                Arc::new(ServerData::new(settings.clone())),
+                Arc::new(ServersData::new(settings.clone())),
+            ],
+            settings,
+        }
+    }
+
+    /// Leaves the pools of settings that are no longer in force.
+    async fn leave(settings: Settings) {
+        if let Settings::Ready(lab) = settings
+            && tokio::time::timeout(LOGOUT_LIMIT, lab.fleet.logout()).await.is_err()
+        {
+            tracing::warn!("logging out took too long; the pools end the sessions by themselves");
+        }
+    }
+}
+
+impl Default for DynvmProvider {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Provider for DynvmProvider {
+    fn name(&self) -> &'static str {
+        "dynvm"
+    }
+
+    fn version(&self) -> &'static str {
+        VERSION
+    }
+
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn resources(&self) -> &[Arc<dyn Resource>] {
+        &self.resources
+    }
+
+    fn data_sources(&self) -> &[Arc<dyn DataSource>] {
+        &self.data_sources
+    }
+
+    async fn configure(&self, config: &Value, _cx: &Context) -> Diagnostics {
+        let (settings, diagnostics) = config::read(config, VERSION);
+        Self::leave(self.settings.replace(settings)).await;
+        diagnostics
+    }
+
+    async fn shutdown(&self) {
+        Self::leave(self.settings.replace(Settings::Absent)).await;
+    }
+}

@@ -1,0 +1,81 @@
+//! `dynvm_server`: a throw-away VM.
+//!
+//! The table says what each attribute is; `plan` adds what needs the provider's settings; `create`, `read`, `update`, `delete` translate between
+//! Terraform's values and [`fleet`]'s words and decide nothing else.
+
+mod create;
+mod delete;
+mod identity;
+mod plan;
+mod read;
+mod request;
+pub(crate) mod schema;
+mod state;
+mod update;
+
+use async_trait::async_trait;
+use cty::Value;
+use engine::diagnostics::Diagnostics;
+use engine::plan::Draft;
+use engine::private::Private;
+use engine::schema::Schema;
+use plugin::provider::{
+    Applied, Context, CreateRequest, DeleteRequest, ReadAnswer, ReadRequest, Resource, UpdateRequest,
+};
+
+use crate::settings::SharedSettings;
+
+/// The resource.
+pub(crate) struct ServerResource {
+    schema: Schema,
+    settings: SharedSettings,
+}
+
+impl ServerResource {
+    pub(crate) fn new(settings: SharedSettings) -> Self {
+        Self {
+            schema: schema::table(),
+            settings,
+        }
+    }
+}
+
+#[async_trait]
+impl Resource for ServerResource {
+    fn type_name(&self) -> &'static str {
+        "dynvm_server"
+    }
+
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    async fn plan(&self, draft: &mut Draft<'_>, _private: &mut Private, _cx: &Context) -> Diagnostics {
+        plan::plan(&self.settings.now(), draft).await
+    }
+
+    async fn create(&self, request: CreateRequest, cx: &Context) -> Applied {
+        create::create(&self.settings, request, cx).await
+    }
+
+    async fn read(&self, request: ReadRequest, cx: &Context) -> ReadAnswer {
+        read::read(&self.settings, request, cx).await
+    }
+
+    async fn update(&self, request: UpdateRequest, cx: &Context) -> Applied {
+        update::update(&self.settings, request, cx).await
+    }
+
+    async fn delete(&self, request: DeleteRequest, cx: &Context) -> Applied {
+        delete::delete(&self.settings, request, cx).await
+    }
+}
+
+/// An answer that changes nothing and says why.
+fn refused(state: Option<Value>, private: Private, diagnostics: Diagnostics) -> Applied {
+    Applied {
+        state,
+        private,
+        diagnostics,
+    }
+}

@@ -1,0 +1,343 @@
+//! What a plan of `dynvm_server` needs beyond its table: the provider's settings, and what an update does to the lease.
+
+use std::time::Duration;
+
+use engine::diagnostics::Diagnostics;
+use engine::plan::{Action, Draft};
+use fleet::Image;
+use jiff::Timestamp;
+
+use super::request;
+use crate::settings::{Lab, Settings};
+
+pub(super) async fn plan(settings: &Settings, draft: &mut Draft<'_>) -> Diagnostics {
+    let mut found = Diagnostics::new();
+    if draft.action() == Action::Delete {
+        return found;
+    }
+    match settings {
+        Settings::Ready(lab) => {
+            default_ttl(lab, draft);
+            check_ttl(lab, draft, &mut found);
+            check_image(lab, draft, &mut found);
+            if !found.has_errors() {
+                template(lab, draft, &mut found).await;
+                full_copy(lab, draft, &mut found).await;
+            }
+        }
+        Settings::Absent | Settings::Postponed(_) => unknown_ttl(draft),
+    }
+    expiry(draft);
+    found
+}
+
+/// A null ttl takes the provider's at each plan; the text in the state stays while it means the same.
+fn default_ttl(lab: &Lab, draft: &mut Draft<'_>) {
+    if !draft.config().get("ttl").is_null() {
+        return;
+    }
+    if request::ttl(draft.prior()).ok() == Some(lab.default_ttl) {
+        draft.keep("ttl");
+    } else {
+        draft.set("ttl", engine::duration::format(lab.default_ttl));
+    }
+}
+
+/// Without settings, a new server's default is not known yet; an old one keeps what it has.
+fn unknown_ttl(draft: &mut Draft<'_>) {
+    if draft.config().get("ttl").is_null() && draft.prior().is_null() {
+        draft.mark_unknown("ttl");
+    }
+}
+
+fn check_ttl(lab: &Lab, draft: &Draft<'_>, found: &mut Diagnostics) {
+    let Ok(ttl) = request::ttl(draft.planned()) else {
+        return;
+    };
+    if ttl > lab.max_ttl {
+        let text = |duration: Duration| engine::duration::format(duration);
+        found.error_at(
+            "ttl",
+            "ttl longer than allowed",
+            format!(
+                "A ttl of {} is longer than the provider's max_ttl of {}. Ask for less, and renew while the server is needed, or raise max_ttl.",
+                text(ttl),
+                text(lab.max_ttl)
+            ),
+        );
+    }
+}
+
+/// What can be told without asking a pool: an alias that no pool has, a pool that is not configured.
+fn check_image(lab: &Lab, draft: &Draft<'_>, found: &mut Diagnostics) {
+    if draft.action() != Action::Create {
+        return;
+    }
+    let pool = draft.config().get("pool").as_str();
+    if let Some(pool) = pool
+        && !lab.aliases.contains_key(pool)
+    {
+        let known: Vec<&str> = lab.aliases.keys().map(String::as_str).collect();
+        found.error_at(
+            "pool",
+            "Unknown pool",
+            format!("The provider has no pool \"{pool}\". It has: {}.", list(&known)),
+        );
+        return;
+    }
+    let Some(os) = draft.config().get("os").as_str() else {
+        return;
+    };
+    let considered = lab
+        .aliases
+        .iter()
+        .filter(|(name, _)| pool.is_none_or(|pool| pool == name.as_str()));
+    let aliases: std::collections::BTreeSet<&str> = considered
+        .flat_map(|(_, aliases)| aliases.iter().map(String::as_str))
+        .collect();
+    if !aliases.contains(os) {
+        let place = pool.map_or_else(|| "No pool".to_owned(), |pool| format!("Pool \"{pool}\""));
+        let known: Vec<&str> = aliases.into_iter().collect();
+        found.error_at(
+            "os",
+            "Unknown operating system",
+            format!(
+                "{place} has no template for os \"{os}\" (no pool was asked: an os is a key of `templates` in the provider's pools). Known here: {}.",
+                list(&known)
+            ),
+        );
+    }
+}
+
+fn list(names: &[&str]) -> String {
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+/// Another text for the template replaces the server only if it means another template.
+async fn template(lab: &Lab, draft: &mut Draft<'_>, found: &mut Diagnostics) {
+    if draft.action() != Action::Update || !draft.is_changed("template") {
+        return;
+    }
+    let wanted = draft.config().get("template").as_str().map(str::to_owned);
+    let present = draft.prior().get("template_uuid").as_str().map(str::to_owned);
+    let pool = draft.prior().get("pool").as_str().map(str::to_owned);
+    let (Some(wanted), Some(present), Some(pool)) = (wanted, present, pool) else {
+        draft.require_replace("template");
+        return;
+    };
+    if wanted.eq_ignore_ascii_case(&present) {
+        return;
+    }
+    match lab.fleet.resolve_template(&pool, &wanted).await {
+        Ok(uuid) if uuid.to_string().eq_ignore_ascii_case(&present) => {}
+        Ok(_) => draft.require_replace("template"),
+        Err(error) => found.push(crate::diagnose::error(&error)),
+    }
+}
+
+/// Disks on another storage repository than the template's are copied in full, which takes minutes: that is worth a word in the plan. A pool that cannot be
+/// asked now says so in the apply.
+async fn full_copy(lab: &Lab, draft: &Draft<'_>, found: &mut Diagnostics) {
+    let config = draft.config();
+    let Some(storage) = config.get("storage").as_str() else {
+        return;
+    };
+    if draft.action() != Action::Create {
+        return;
+    }
+    let image = match (config.get("os").as_str(), config.get("template").as_str()) {
+        (Some(os), _) => Image::Os(os.to_owned()),
+        (None, Some(template)) => Image::Template(template.to_owned()),
+        (None, None) => return,
+    };
+    if let Ok(Some(what)) = lab
+        .fleet
+        .full_copy(&image, config.get("pool").as_str(), Some(storage))
+        .await
+    {
+        found.warning_at("storage", "Full copy", what);
+    }
+}
+
+/// A changed ttl moves the expiry, which is known if the start of the lease is; lost marks are written again by an update.
+fn expiry(draft: &mut Draft<'_>) {
+    if draft.prior().is_null() {
+        return;
+    }
+    if draft.prior().get("expires_at").is_null() {
+        draft.mark_unknown("lease_started_at");
+        draft.mark_unknown("expires_at");
+        return;
+    }
+    let ttl = request::ttl(draft.planned()).ok();
+    if ttl.is_some() && ttl == request::ttl(draft.prior()).ok() {
+        return;
+    }
+    let start: Option<Timestamp> = draft
+        .prior()
+        .get("lease_started_at")
+        .as_str()
+        .and_then(|text| text.parse().ok());
+    let end = ttl.zip(start).and_then(|(ttl, start)| start.checked_add(ttl).ok());
+    match end {
+        Some(end) => draft.set("expires_at", end.to_string()),
+        None => draft.mark_unknown("expires_at"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use cty::Value;
+    use engine::plan::Plan;
+    use engine::schema::Schema;
+    use fleet::{Fleet, FleetConfig};
+
+    use super::*;
+
+    fn lab() -> Settings {
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        let fleet = Fleet::new(FleetConfig {
+            pools: Vec::new(),
+            default_ttl: hours(12),
+            max_ttl: hours(24),
+            owner: "tests".to_owned(),
+            version: "0.0.0".to_owned(),
+        });
+        Settings::Ready(Arc::new(Lab {
+            fleet,
+            default_ttl: hours(12),
+            max_ttl: hours(24),
+            aliases: [("lab1".to_owned(), ["debian12".to_owned()].into())].into(),
+        }))
+    }
+
+    fn config(schema: &Schema, fields: &[(&str, Value)]) -> Value {
+        let base = schema.empty().with("name", "web").with("os", "debian12");
+        fields
+            .iter()
+            .fold(base, |config, (name, value)| config.with(*name, value.clone()))
+    }
+
+    /// What an apply makes of a plan: every unknown filled.
+    fn applied(plan: &Plan) -> Value {
+        let fields = plan.planned.as_map().expect("an object").iter().map(|(name, value)| {
+            let filled = match (name.as_str(), value.is_unknown()) {
+                (_, false) => value.clone(),
+                ("lease_started_at" | "created_at", true) => "2026-11-20T10:00:00Z".into(),
+                ("expires_at", true) => "2026-11-20T22:00:00Z".into(),
+                ("cpus" | "memory_mib" | "disk_bytes", true) => 2048.into(),
+                ("ip_addresses", true) => Value::list::<Value>([]),
+                ("timings", true) => Value::Null,
+                (_, true) => "something".into(),
+            };
+            (name.clone(), filled)
+        });
+        Value::Map(fields.collect())
+    }
+
+    async fn planned(settings: &Settings, schema: &Schema, config: Value, prior: Value) -> (Plan, Vec<String>) {
+        let mut draft = Draft::new(schema, config, prior);
+        let found = plan(settings, &mut draft).await;
+        let summaries = found.iter().map(|diagnostic| diagnostic.summary.clone()).collect();
+        (draft.finish(), summaries)
+    }
+
+    #[tokio::test]
+    async fn a_second_plan_changes_nothing() {
+        let schema = super::super::schema::table();
+        for fields in [
+            &[][..],
+            &[("ttl", "90m".into())],
+            &[("tags", Value::set(["a"]))],
+            &[("cpus", 4.into())],
+        ] {
+            let config = config(&schema, fields);
+            let (first, found) = planned(&lab(), &schema, config.clone(), Value::Null).await;
+            assert_eq!(found, [""; 0]);
+            let state = applied(&first);
+            let (second, _) = planned(&lab(), &schema, config, state.clone()).await;
+            assert_eq!(second.planned, state, "{fields:?}");
+            assert!(second.requires_replace.is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_changed_ttl_moves_a_known_expiry() {
+        let schema = super::super::schema::table();
+        let (first, _) = planned(&lab(), &schema, config(&schema, &[]), Value::Null).await;
+        let state = applied(&first);
+        assert_eq!(state.get("ttl").as_str(), Some("12h"));
+        let (second, _) = planned(
+            &lab(),
+            &schema,
+            config(&schema, &[("ttl", "90m".into())]),
+            state.clone(),
+        )
+        .await;
+        assert_eq!(second.planned.get("expires_at").as_str(), Some("2026-11-20T11:30:00Z"));
+        assert_eq!(second.planned.get("ip_address"), state.get("ip_address"));
+        assert!(second.requires_replace.is_empty());
+        let (same, _) = planned(
+            &lab(),
+            &schema,
+            config(&schema, &[("ttl", "720m".into())]),
+            state.clone(),
+        )
+        .await;
+        assert_eq!(same.planned, state, "720m is 12h");
+    }
+
+    #[tokio::test]
+    async fn lost_marks_are_written_again() {
+        let schema = super::super::schema::table();
+        let (first, _) = planned(&lab(), &schema, config(&schema, &[]), Value::Null).await;
+        let state = applied(&first).with("expires_at", Value::Null);
+        let (second, _) = planned(&lab(), &schema, config(&schema, &[]), state).await;
+        assert!(second.planned.get("expires_at").is_unknown());
+        assert!(second.requires_replace.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_needs_no_pool_is_refused_in_the_plan() {
+        let schema = super::super::schema::table();
+        for (fields, expect) in [
+            (("ttl", "25h".into()), "ttl longer than allowed"),
+            (("os", "plan9".into()), "Unknown operating system"),
+            (("pool", "lab9".into()), "Unknown pool"),
+        ] {
+            let (_, found) = planned(&lab(), &schema, config(&schema, &[fields]), Value::Null).await;
+            assert_eq!(found, [expect]);
+        }
+    }
+
+    #[tokio::test]
+    async fn settings_that_are_not_known_yet_leave_the_ttl_open() {
+        let schema = super::super::schema::table();
+        let postponed = Settings::Postponed("pools".to_owned());
+        let (plan, found) = planned(&postponed, &schema, config(&schema, &[]), Value::Null).await;
+        assert_eq!(found, [""; 0]);
+        assert!(plan.planned.get("ttl").is_unknown());
+    }
+
+    #[tokio::test]
+    async fn size_place_and_image_replace() {
+        let schema = super::super::schema::table();
+        let (first, _) = planned(&lab(), &schema, config(&schema, &[("cpus", 2.into())]), Value::Null).await;
+        let state = applied(&first);
+        for (name, value) in [
+            ("cpus", 4.into()),
+            ("memory_mib", 4096.into()),
+            ("network", "other".into()),
+        ] {
+            let (plan, _) = planned(&lab(), &schema, config(&schema, &[(name, value)]), state.clone()).await;
+            let paths: Vec<String> = plan.requires_replace.iter().map(ToString::to_string).collect();
+            assert_eq!(paths, [name]);
+        }
+    }
+}

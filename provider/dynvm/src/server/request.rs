@@ -1,0 +1,93 @@
+//! A planned value, in the words of [`fleet`].
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use cty::Value;
+use engine::diagnostics::{Diagnostic, Diagnostics};
+use fleet::{Image, ServerSpec, WaitPolicy};
+
+use super::schema::TIMEOUTS;
+use super::state::{cidrs, family};
+
+/// What a planned value asks for.
+///
+/// # Errors
+/// One diagnostic, if a value is not what the table promises.
+pub(super) fn spec(planned: &Value) -> Result<ServerSpec, Diagnostics> {
+    Ok(ServerSpec {
+        name: required(planned, "name")?,
+        image: image(planned)?,
+        cpus: number(planned, "cpus")?,
+        memory_mib: number(planned, "memory_mib")?,
+        ttl: ttl(planned)?,
+        pool: text(planned, "pool"),
+        storage: text(planned, "storage"),
+        network: text(planned, "network"),
+        mac_address: text(planned, "mac_address"),
+        tags: tags(planned),
+        wait: WaitPolicy {
+            for_ip: planned.get("wait_for_ip").as_bool() != Some(false),
+            family: family(planned),
+            cidrs: cidrs(planned),
+            timeout: TIMEOUTS.get(planned, "ip"),
+        },
+        ip_attempts: number(planned, "ip_attempts")?.unwrap_or(2),
+        keep_on_failure: planned.get("keep_on_failure").as_bool() == Some(true),
+        create_timeout: TIMEOUTS.get(planned, "create"),
+        request_id: ulid::Ulid::new(),
+    })
+}
+
+fn image(planned: &Value) -> Result<Image, Diagnostics> {
+    match (text(planned, "os"), text(planned, "template")) {
+        (Some(os), None) => Ok(Image::Os(os)),
+        (None, Some(template)) => Ok(Image::Template(template)),
+        _ => Err(unexpected("os")),
+    }
+}
+
+/// The planned ttl.
+pub(super) fn ttl(planned: &Value) -> Result<Duration, Diagnostics> {
+    engine::duration::parse(&required(planned, "ttl")?).map_err(|_| unexpected("ttl"))
+}
+
+/// The planned tags; none when they are null.
+pub(super) fn tags(object: &Value) -> BTreeSet<String> {
+    object
+        .get("tags")
+        .as_list()
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|tag| tag.as_str().map(str::to_owned))
+        .collect()
+}
+
+fn text(planned: &Value, name: &str) -> Option<String> {
+    planned.get(name).as_str().map(str::to_owned)
+}
+
+fn required(planned: &Value, name: &str) -> Result<String, Diagnostics> {
+    text(planned, name).ok_or_else(|| unexpected(name))
+}
+
+fn number<T: TryFrom<u64>>(planned: &Value, name: &str) -> Result<Option<T>, Diagnostics> {
+    let value = planned.get(name);
+    if !value.is_set() {
+        return Ok(None);
+    }
+    value
+        .as_u64()
+        .and_then(|number| T::try_from(number).ok())
+        .map(Some)
+        .ok_or_else(|| unexpected(name))
+}
+
+fn unexpected(name: &str) -> Diagnostics {
+    Diagnostic::error(
+        "Unexpected planned value",
+        format!("The plan holds no usable value for `{name}`. Nothing was changed in any pool. This is a bug of the provider: please report it."),
+    )
+    .at(name)
+    .into()
+}

@@ -1,0 +1,215 @@
+//! The attribute table of `dynvm_server`: what each attribute is, and what a change of it means.
+
+use cty::Type;
+use engine::constraint::Constraint;
+use engine::equality::Equality;
+use engine::rule::Rule;
+use engine::schema::{Attribute, Schema};
+use engine::timeouts::Timeouts;
+
+/// How long each operation may take when the configuration does not say.
+pub(crate) const TIMEOUTS: Timeouts = Timeouts::new(&[
+    ("create", "20m"),
+    ("ip", "400s"),
+    ("read", "1m"),
+    ("update", "15m"),
+    ("delete", "10m"),
+]);
+
+/// The table.
+pub(crate) fn table() -> Schema {
+    let attributes = [identity(), size_and_place(), lease(), waiting(), observed()]
+        .into_iter()
+        .flatten()
+        .collect();
+    Schema::new(attributes)
+        .describe(
+            "A throw-away VM: cloned from a template, started, waited for, and marked with an owner and an expiry. \
+             Destroying it removes the VM, its own disks and its snapshots, and nothing else.",
+        )
+        .rule(Constraint::exactly_one_of(&["os", "template"]))
+}
+
+fn identity() -> Vec<Attribute> {
+    vec![
+        Attribute::string("id").computed().keep().describe("The VM's UUID."),
+        Attribute::string("name")
+            .required()
+            .rule(Rule::length(1..=255))
+            .rule(Rule::not_prefixed("dynvm-new-"))
+            .describe("The VM's name in its pool. Need not be unique. Changes in place."),
+        Attribute::string("os")
+            .optional()
+            .rule(Rule::length(1..=255))
+            .replaces()
+            .describe(
+                "An operating system by the alias that the provider's `templates` give to a template in each pool. An alias that is \
+                 pointed at another template later affects new servers only.",
+            ),
+        Attribute::string("template")
+            .optional()
+            .rule(Rule::length(1..=255))
+            .describe(
+                "A template by name or UUID. A new value replaces the server only if it is another template than `template_uuid`.",
+            ),
+        Attribute::set("tags", Type::String)
+            .optional()
+            .rule(Rule::each(Rule::length(1..=255)))
+            .rule(Rule::each(Rule::not_prefixed("dynvm")))
+            .rule(Rule::each(Rule::pattern("^[^<>&\"]*$", "must not hold `<`, `>`, `&` or `\"`")))
+            .describe("Tags on the VM. Changes in place. Tags that others put there are left alone and are no difference."),
+    ]
+}
+
+fn size_and_place() -> Vec<Attribute> {
+    vec![
+        Attribute::integer("cpus")
+            .optional_computed()
+            .rule(Rule::between(1, 1024))
+            .replaces_if_configured()
+            .describe("Virtual CPUs, 1 to 1024. Default: the template's."),
+        Attribute::integer("memory_mib")
+            .optional_computed()
+            .rule(Rule::between(16, 16 * 1024 * 1024))
+            .replaces_if_configured()
+            .describe("Memory in MiB, 16 to 16777216. Default: the template's. Another value than the template's needs the role vm-power-admin."),
+        Attribute::string("pool")
+            .optional_computed()
+            .rule(Rule::length(1..=255))
+            .replaces_if_configured()
+            .describe("The pool, by its name in the provider's `pools`. Default: the one with most room among those that have the template."),
+        Attribute::string("storage")
+            .optional_computed()
+            .rule(Rule::length(1..=255))
+            .replaces_if_configured()
+            .describe(
+                "The storage repository, by name or UUID. Default: the pool's `storage`, else where the template's disks are, which makes a fast \
+                 clone; any other means a full copy of every disk, which takes minutes.",
+            ),
+        Attribute::string("network")
+            .optional_computed()
+            .rule(Rule::length(1..=255))
+            .replaces_if_configured()
+            .describe(
+                "The network of the primary NIC, by name or UUID. Default: the pool's `networks` for the `os`, else its `network`, else the network of \
+                 the lowest physical interface.",
+            ),
+        Attribute::string("mac_address")
+            .optional_computed()
+            .rule(Rule::pattern(
+                "^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$",
+                "must be six pairs of hexadecimal digits with colons between them, of a unicast address",
+            ))
+            .equality(Equality::CaseInsensitive)
+            .replaces_if_configured()
+            .describe("The MAC address of the primary NIC. Default: one that the pool makes."),
+    ]
+}
+
+fn lease() -> Vec<Attribute> {
+    vec![
+        Attribute::string("ttl")
+            .optional_computed()
+            .rule(Rule::positive_duration())
+            .equality(Equality::Duration)
+            .describe(
+                "How long the server is wanted, from the end of its creation: `90m`, `1h30m`, `12h`, `2d`; above 0. Default: the provider's \
+                 `default_ttl` at each plan. At most the provider's `max_ttl`. Changes in place: the guest is not touched, and the expiry becomes \
+                 `lease_started_at` plus the new value.",
+            ),
+        Attribute::string("created_at")
+            .computed()
+            .keep()
+            .describe("When the VM was cloned, by the pool coordinator's clock (RFC 3339, UTC)."),
+        Attribute::string("lease_started_at")
+            .computed()
+            .keep()
+            .describe("When the lease began, by the pool coordinator's clock (RFC 3339, UTC)."),
+        Attribute::string("expires_at").computed().keep().describe(
+            "Until when the server is wanted, as read from the VM's marks (RFC 3339, UTC). Null if the marks are lost; the next apply writes \
+             them again.",
+        ),
+    ]
+}
+
+fn waiting() -> Vec<Attribute> {
+    vec![
+        Attribute::boolean("wait_for_ip")
+            .optional_computed()
+            .default(true)
+            .describe("Whether creating the server waits for a usable address. Default `true`."),
+        Attribute::string("ip_family")
+            .optional_computed()
+            .default("ipv4")
+            .rule(Rule::one_of(["ipv4", "ipv6", "any"]))
+            .describe("Which addresses count. Default `ipv4`."),
+        Attribute::list("ip_cidrs", Type::String)
+            .optional()
+            .rule(Rule::each(Rule::cidr()))
+            .describe("Only addresses inside one of these networks count. Default: all that are not link-local, loopback or multicast."),
+        Attribute::integer("ip_attempts")
+            .optional_computed()
+            .default(2)
+            .rule(Rule::between(1, 10))
+            .describe("How often to clone: a clone that shows no usable address in time is destroyed and cloned again. 1 to 10, default 2."),
+        Attribute::boolean("keep_on_failure")
+            .optional_computed()
+            .default(false)
+            .describe(
+                "Whether a server that failed to come up is kept for inspection, tainted and with its full `ttl`. Default `false`: it is removed.",
+            ),
+        TIMEOUTS.attribute(),
+    ]
+}
+
+fn observed() -> Vec<Attribute> {
+    vec![
+        Attribute::string("ip_address")
+            .computed()
+            .keep()
+            .describe("The first usable address of the primary NIC; kept while it is still usable; null unless the server is running."),
+        Attribute::list("ip_addresses", Type::String)
+            .computed()
+            .keep()
+            .describe("All usable addresses of all NICs, sorted."),
+        Attribute::string("os_version")
+            .computed()
+            .keep()
+            .describe("The operating system as the guest agent names it."),
+        Attribute::string("template_uuid")
+            .computed()
+            .keep()
+            .describe("The UUID of the template that the server was cloned from."),
+        Attribute::string("resident_host")
+            .computed()
+            .keep()
+            .describe("The name of the host that the server runs on; null unless it is running."),
+        Attribute::integer("disk_bytes")
+            .computed()
+            .keep()
+            .describe("The virtual size of the server's own disks together, in bytes."),
+        Attribute::object(
+            "timings",
+            vec![
+                second("queue", "waiting for the storage repository, which clones one at a time"),
+                second("clone", "cloning the template"),
+                second("configure", "marks, name, size and network"),
+                second("start", "starting the VM"),
+                second(
+                    "address",
+                    "from started to a usable address; most of it is the guest's boot and the period of its agent",
+                ),
+            ],
+        )
+        .computed()
+        .keep()
+        .describe("Where the time of the creation went, in seconds."),
+    ]
+}
+
+fn second(name: &'static str, what: &str) -> Attribute {
+    Attribute::number(name)
+        .computed()
+        .keep()
+        .describe(format!("Seconds spent {what}."))
+}

@@ -1,0 +1,82 @@
+//! Update in place: name, tags and lease. The guest is not touched.
+
+use std::time::Duration;
+
+use cty::Value;
+use engine::diagnostics::Diagnostics;
+use fleet::Changes;
+use plugin::provider::{Applied, Context, UpdateRequest};
+
+use super::schema::TIMEOUTS;
+use super::{identity, refused, request, state};
+use crate::diagnose;
+use crate::settings::SharedSettings;
+
+pub(super) async fn update(settings: &SharedSettings, request: UpdateRequest, cx: &Context) -> Applied {
+    let UpdateRequest {
+        prior,
+        planned,
+        private,
+        ..
+    } = request;
+    let changes = match changes(&prior, &planned) {
+        Ok(changes) => changes,
+        Err(diagnostics) => return refused(Some(prior), private, diagnostics),
+    };
+    if changes == Changes::default() && planned.is_wholly_known() {
+        return refused(Some(planned), private, Diagnostics::new());
+    }
+    let (lab, key) = match settings
+        .lab()
+        .and_then(|lab| Ok((lab, identity::key(&prior, &private)?)))
+    {
+        Ok(both) => both,
+        Err(diagnostics) => return refused(Some(prior), private, diagnostics),
+    };
+    let limit = TIMEOUTS.get(&planned, "update");
+    let updated = tokio::time::timeout(limit, lab.fleet.update(&key, changes, cx.cancel.clone())).await;
+    match updated {
+        Ok(Ok(server)) => refused(Some(state::applied(&planned, &server)), private, Diagnostics::new()),
+        Ok(Err(failure)) => {
+            let now = failure
+                .server
+                .map_or_else(|| prior.clone(), |server| partly(&prior, &planned, &server));
+            refused(Some(now), private, diagnose::error(&failure.error).into())
+        }
+        Err(_) => refused(
+            Some(prior),
+            private,
+            diagnose::too_slow("Changing the server", "update", limit, &key.pool),
+        ),
+    }
+}
+
+/// What is true after a change that failed half-way: the pool's word for what it shows, and the new tags as far as they arrived.
+fn partly(prior: &Value, planned: &Value, server: &fleet::Server) -> Value {
+    let tags = Value::set(request::tags(prior).union(&request::tags(planned)).map(String::as_str));
+    state::shown(&prior.clone().with("tags", tags), server)
+}
+
+/// What differs, as far as a pool must know it.
+fn changes(prior: &Value, planned: &Value) -> Result<Changes, Diagnostics> {
+    let name = planned
+        .get("name")
+        .as_str()
+        .filter(|name| prior.get("name").as_str() != Some(name))
+        .map(str::to_owned);
+    let (old, new) = (request::tags(prior), request::tags(planned));
+    Ok(Changes {
+        name,
+        tags: (old != new).then_some((old, new)),
+        ttl: lease(prior, planned)?,
+        renew: false,
+    })
+}
+
+/// The ttl to write: a new one, or the present one again if the marks were lost.
+fn lease(prior: &Value, planned: &Value) -> Result<Option<Duration>, Diagnostics> {
+    let planned_ttl = request::ttl(planned)?;
+    let changed = request::ttl(prior).ok() != Some(planned_ttl);
+    let lost = prior.get("expires_at").is_null();
+    Ok((changed || lost).then_some(planned_ttl))
+}

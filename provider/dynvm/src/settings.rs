@@ -1,0 +1,72 @@
+//! What the provider was configured with, as far as it is known by now.
+//!
+//! During a plan, settings may depend on things that the same run makes. Then they are *postponed*: what needs a pool stays unknown in the plan, and
+//! nothing fails.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use engine::diagnostics::{Diagnostic, Diagnostics};
+use fleet::Fleet;
+
+/// Settings that are wholly known.
+pub(crate) struct Lab {
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) default_ttl: Duration,
+    pub(crate) max_ttl: Duration,
+    /// pool -> the operating system aliases it has a template for.
+    pub(crate) aliases: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// The state of the configuration.
+#[derive(Clone, Default)]
+pub(crate) enum Settings {
+    /// `ConfigureProvider` has not come yet (validation) or failed.
+    #[default]
+    Absent,
+    /// A setting, named here, is not known before the apply.
+    Postponed(String),
+    /// All is known.
+    Ready(Arc<Lab>),
+}
+
+/// The settings, shared by all resources; replaced by each `ConfigureProvider`.
+#[derive(Clone, Default)]
+pub(crate) struct SharedSettings(Arc<RwLock<Settings>>);
+
+impl SharedSettings {
+    /// The settings of this moment.
+    pub(crate) fn now(&self) -> Settings {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts new settings in force and returns the ones before.
+    pub(crate) fn replace(&self, settings: Settings) -> Settings {
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *held, settings)
+    }
+
+    /// The lab, for what cannot do without.
+    ///
+    /// # Errors
+    /// One diagnostic, if the settings are absent or postponed.
+    pub(crate) fn lab(&self) -> Result<Arc<Lab>, Diagnostics> {
+        match self.now() {
+            Settings::Ready(lab) => Ok(lab),
+            Settings::Absent => Err(Diagnostic::error(
+                "Provider not configured",
+                "The provider has no valid configuration, so no pool can be asked.",
+            )
+            .into()),
+            Settings::Postponed(what) => Err(Diagnostic::error(
+                "Provider settings not known yet",
+                format!(
+                    "`{what}` in the provider's configuration is known only after the apply, but this needs a pool now. Make what it depends on first \
+                     (`-target`), or let this depend on it (`depends_on`)."
+                ),
+            )
+            .into()),
+        }
+    }
+}
