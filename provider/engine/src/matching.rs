@@ -60,12 +60,14 @@ fn pair_rest(pairs: &mut [Option<usize>], new: &[Value], old: &[Value], fits: im
 /// that becomes known between plan and apply never takes from another what was planned for it: it can only add to the old
 /// elements that have a partner.
 fn maximum(new: &[Value], old: &[Value], fits: impl Fn(&Value, &Value) -> bool) -> Vec<Option<usize>> {
+    let mut by_detail: Vec<(usize, &Value)> = new.iter().enumerate().collect();
+    by_detail.sort_by_key(|(_, new)| std::cmp::Reverse(details(new)));
     let fitting = |old: &Value| {
-        new.iter()
-            .enumerate()
+        let (exact, others): (Vec<_>, Vec<_>) = by_detail
+            .iter()
             .filter(|(_, new)| fits(new, old))
-            .map(|(index, _)| index)
-            .collect()
+            .partition(|(_, new)| *new == old);
+        exact.into_iter().chain(others).map(|(index, _)| index).collect()
     };
     let candidates: Vec<Vec<usize>> = old.iter().map(fitting).collect();
     let mut pairs = vec![None; new.len()];
@@ -73,6 +75,17 @@ fn maximum(new: &[Value], old: &[Value], fits: impl Fn(&Value, &Value) -> bool) 
         augment(index, &candidates, &mut pairs, &mut vec![false; new.len()]);
     }
     pairs
+}
+
+/// How much a value says. Who says most about an old element has the best claim to it; another that fits says less, and
+/// can still become something else.
+fn details(value: &Value) -> usize {
+    match value.inner() {
+        Value::Null | Value::Unknown(_) => 0,
+        Value::List(elements) => 1 + elements.iter().map(details).sum::<usize>(),
+        Value::Map(elements) => elements.values().map(details).sum(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Dynamic(_) => 1,
+    }
 }
 
 /// Finds a partner for `old`, if need be by finding another for the one who has it now.

@@ -64,10 +64,9 @@ fn set(attribute: &Attribute, inside: &[Attribute], earlier: &Value, elements: V
         .enumerate()
         .filter(|(index, _)| !pairs.contains(&Some(*index)));
     let put_back = untold.filter_map(|(_, old)| {
-        let new = elements
-            .iter()
-            .find(|new| old.is_wholly_known() && agree(inside, old, new))?;
-        Some(object(inside, old, new.clone()))
+        let new = elements.iter().find(|new| agree(inside, old, new))?;
+        let restored = object(inside, old, new.clone());
+        (restored == without_unknowns(old)).then_some(restored)
     });
     let put_back: Vec<Value> = put_back.collect();
     let partner = |pair: Option<usize>| pair.and_then(|index| old.get(index)).unwrap_or(&Value::Null);
@@ -76,6 +75,20 @@ fn set(attribute: &Attribute, inside: &[Attribute], earlier: &Value, elements: V
         .zip(pairs)
         .map(|(new, pair)| object(inside, partner(pair), new));
     Value::set(settled.chain(put_back))
+}
+
+/// What an element is if nothing was found for what was unknown.
+fn without_unknowns(value: &Value) -> Value {
+    match value {
+        Value::Unknown(_) => Value::Null,
+        Value::List(elements) => Value::list(elements.iter().map(without_unknowns)),
+        Value::Map(elements) => Value::object(
+            elements
+                .iter()
+                .map(|(key, value)| (key.as_str(), without_unknowns(value))),
+        ),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Dynamic(_) => value.clone(),
+    }
 }
 
 /// Settles a collection of plain values element by element.
@@ -144,9 +157,14 @@ fn all_agree(nesting: Nesting, attributes: &[Attribute], earlier: &Value, new: &
                     .zip(new)
                     .all(|(earlier, new)| agree(attributes, earlier, new))
         }
+        // What is told once may stand for two elements that mean the same, so the counts may differ.
         (Nesting::Set, Value::List(earlier), Value::List(new)) => {
-            earlier.len() == new.len()
-                && crate::matching::all_paired(earlier, new, |earlier, new| agree(attributes, earlier, new))
+            earlier
+                .iter()
+                .all(|earlier| new.iter().any(|new| agree(attributes, earlier, new)))
+                && new
+                    .iter()
+                    .all(|new| earlier.iter().any(|earlier| agree(attributes, earlier, new)))
         }
         (Nesting::Map, Value::Map(earlier), Value::Map(new)) => {
             earlier.len() == new.len()

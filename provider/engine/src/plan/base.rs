@@ -15,11 +15,15 @@ pub(super) struct Before<'a> {
     spelling: Spelling,
 }
 
-/// Whether it is known which earlier spelling a value has to keep.
+/// How far a value may keep the spelling that it had.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Spelling {
-    Known,
-    /// The element of a set around this is not wholly known, and may turn out to continue one that spells it in another way.
+    /// Text may. A collection keeps the configured one: core accepts the prior only for the whole, so that a collection of
+    /// which one element is not known yet could not be planned to keep it, and at apply it would be too late.
+    OfTexts,
+    /// Everything may: core does not compare the elements of a set with the configuration.
+    OfAll,
+    /// Not known yet: the element of a set around this may turn out to continue one that spells it in another way.
     Open,
 }
 
@@ -28,7 +32,7 @@ impl<'a> Before<'a> {
         Before {
             continued: prior,
             in_place: prior,
-            spelling: Spelling::Known,
+            spelling: Spelling::OfTexts,
         }
     }
 
@@ -62,10 +66,7 @@ fn value(attribute: &Attribute, config: &Value, before: Before<'_>) -> Value {
             None => Value::Null,
         },
         (Value::Unknown(_), _) => config.clone(),
-        (Value::String(_), Kind::Plain(_)) => spelled(attribute, config.clone(), before),
-        // A collection keeps the configured spelling. Core accepts the prior one only for the whole, so that a collection
-        // of which one element is not known yet could not be planned to keep it, and at apply it would be too late.
-        (config, Kind::Plain(_)) => config.clone(),
+        (config, Kind::Plain(_)) => spelled(attribute, config.clone(), before),
         (config, Kind::Nested(nesting, attributes)) => {
             let objects = elements(attribute, *nesting, config, before).into_iter();
             rebuilt(
@@ -79,10 +80,16 @@ fn value(attribute: &Attribute, config: &Value, before: Before<'_>) -> Value {
 
 /// The value in the spelling that it had, if it had one.
 fn spelled(attribute: &Attribute, value: Value, before: Before<'_>) -> Value {
-    match before.spelling {
-        Spelling::Open if attribute.equality.is_some() => Value::unknown(),
-        Spelling::Open | Spelling::Known if means_same(attribute, &value, before.in_place) => before.in_place.clone(),
-        Spelling::Open | Spelling::Known => value,
+    let may_keep = match before.spelling {
+        Spelling::OfTexts => matches!(value, Value::String(_)),
+        Spelling::OfAll => true,
+        Spelling::Open if attribute.equality.is_some() => return Value::unknown(),
+        Spelling::Open => false,
+    };
+    if may_keep && means_same(attribute, &value, before.in_place) {
+        before.in_place.clone()
+    } else {
+        value
     }
 }
 
@@ -137,7 +144,11 @@ pub(super) fn elements<'a>(
                         let is_open = pair.is_none()
                             && !config.is_wholly_known()
                             && free.iter().any(|old| may_continue(attribute, config, old));
-                        let spelling = if is_open { Spelling::Open } else { before.spelling };
+                        let spelling = match before.spelling {
+                            Spelling::OfTexts | Spelling::OfAll if is_open => Spelling::Open,
+                            Spelling::OfTexts | Spelling::OfAll => Spelling::OfAll,
+                            Spelling::Open => Spelling::Open,
+                        };
                         Before {
                             continued: partner(pair),
                             in_place: partner(pair),

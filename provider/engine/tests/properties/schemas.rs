@@ -39,6 +39,8 @@ fn attribute(choices: &mut Choices<'_>, name: &str, beside: &[&str], place: Plac
     let attribute = match choices.below(if place.depth > 0 { 15 } else { 11 }) {
         0 => Attribute::string(name),
         1 => Attribute::integer(name),
+        // Of bools there are only two, so that an honest apply could not keep the elements of a set apart.
+        2 if place.in_set => Attribute::number(name),
         2 => Attribute::boolean(name),
         3 => Attribute::list(name, Type::String),
         4 => Attribute::set(name, Type::String),
