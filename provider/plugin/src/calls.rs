@@ -28,6 +28,9 @@ pub(crate) trait Call: Send + Sync + 'static {
     /// The call's name in the protocol.
     const NAME: &'static str;
 
+    /// Whether it begins a new run of the host, which earlier interrupts do not concern.
+    const BEGINS_RUN: bool = false;
+
     /// What it concerns, for the log.
     fn subject(&self) -> Subject<'_> {
         Subject::Provider
@@ -60,7 +63,10 @@ pub(crate) enum Subject<'a> {
 pub(crate) struct Calls {
     served: Arc<Served>,
     tasks: TaskTracker,
-    /// Cancelled by a stop, and then replaced: a host goes on after it.
+    /// Cancelled by a stop, and replaced when the next run begins.
+    ///
+    /// Not at once: the host may have decided on a call before the interrupt and send it after the stop. Nobody would
+    /// stop that one again.
     stop: Arc<Mutex<CancellationToken>>,
     /// Cancelled when there is no more time.
     cut: CancellationToken,
@@ -79,10 +85,17 @@ impl Calls {
         }
     }
 
-    /// Asks all calls in flight to end at their next safe point; later ones are not concerned.
+    /// Asks all calls of this run to end at their next safe point.
     pub(crate) fn stop(&self) {
+        self.stop.lock().unwrap_or_else(PoisonError::into_inner).cancel();
+    }
+
+    /// Makes the provider usable again after a stop.
+    fn rearm(&self) {
         let mut stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *stop).cancel();
+        if stop.is_cancelled() {
+            *stop = CancellationToken::new();
+        }
     }
 
     /// Answers for all calls that are still in flight.
@@ -109,6 +122,9 @@ impl Calls {
     ///
     /// Never; the type is the transport's.
     pub(crate) async fn handle<C: Call>(&self, request: Request<C>) -> Result<Response<C::Answer>, Status> {
+        if C::BEGINS_RUN {
+            self.rearm();
+        }
         let call = Arc::new(request.into_inner());
         let cx = self.context(call.client());
         let answer = self.run(&call, &cx).instrument(span(C::NAME, call.subject())).await;

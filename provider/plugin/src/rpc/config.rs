@@ -15,6 +15,9 @@ impl Call for configure_provider::Request {
 
     const NAME: &'static str = "ConfigureProvider";
 
+    // Each walk of the host configures its provider anew; with an attached provider, many walks share one process.
+    const BEGINS_RUN: bool = true;
+
     fn client(&self) -> Option<&ClientCapabilities> {
         self.client_capabilities.as_ref()
     }

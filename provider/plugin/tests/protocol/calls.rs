@@ -194,6 +194,52 @@ async fn an_unreadable_value_is_a_diagnostic() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_is_never_an_error_of_the_transport_and_stays_as_it_is() {
+    let mut host = Host::attach().await;
+    for bytes in [
+        &[0xc1][..],
+        &[0x93, 0x01],
+        &[0xdf, 0xff, 0xff, 0xff, 0xff],
+        &[0x81, 0xa1, 0x61, 0x01],
+        b"\xd9\xffa",
+    ] {
+        let garbage = Some(DynamicValue {
+            msgpack: bytes.to_vec(),
+            json: Vec::new(),
+        });
+        let type_name = "corner_thing".to_owned();
+        let request = wire::read_resource::Request {
+            type_name: type_name.clone(),
+            current_state: garbage.clone(),
+            private: b"kept".to_vec(),
+            ..Default::default()
+        };
+        let read = host.provider.read_resource(request).await.unwrap().into_inner();
+        assert_eq!(summaries(&read.diagnostics), ["Unreadable value"]);
+        assert_eq!((&read.new_state, read.private.as_slice()), (&garbage, &b"kept"[..]));
+
+        let request = wire::plan_resource_change::Request {
+            type_name: type_name.clone(),
+            config: garbage.clone(),
+            ..Default::default()
+        };
+        let planned = host.provider.plan_resource_change(request).await.unwrap().into_inner();
+        assert_eq!(summaries(&planned.diagnostics), ["Unreadable value"]);
+
+        let request = wire::apply_resource_change::Request {
+            type_name,
+            prior_state: garbage.clone(),
+            ..Default::default()
+        };
+        let applied = host.provider.apply_resource_change(request).await.unwrap().into_inner();
+        assert_eq!(
+            (summaries(&applied.diagnostics), applied.new_state),
+            (vec!["Unreadable value"], garbage)
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_provider_may_be_configured_with_unknown_values_and_again() {
     let mut host = Host::attach().await;
     for endpoint in [Value::unknown(), Value::from("https://a")] {

@@ -6,14 +6,14 @@ use cty::Value;
 use plugin::server::Ending;
 use proto::{
     go_plugin::{Empty, grpc_controller_client::GrpcControllerClient},
-    tfplugin6::{self as wire, get_metadata, stop_provider},
+    tfplugin6::{self as wire, configure_provider, get_metadata, stop_provider},
 };
 use tokio::time::timeout;
 
 use crate::host::{Host, apply_request, thing_in, thing_of};
 
-/// How long the host waits before it kills.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Longer than anything here takes, even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn slow(behaviour: &str) -> wire::apply_resource_change::Request {
     let planned = [
@@ -60,11 +60,12 @@ async fn shutdown_does_not_wait_for_a_call_that_hangs() {
 }
 
 #[tokio::test]
-async fn stop_ends_calls_in_flight_and_only_those() {
+async fn stop_ends_the_calls_of_a_run_and_the_next_run_begins_afresh() {
     let mut host = Host::start().await;
     let mut provider = host.provider.clone();
-    let creating =
-        tokio::spawn(async move { provider.apply_resource_change(slow("slow")).await.unwrap().into_inner() });
+    let create = async move || provider.apply_resource_change(slow("slow")).await.unwrap().into_inner();
+    let mut first = create.clone();
+    let creating = tokio::spawn(async move { first().await });
     host.events.waiting.notified().await;
     let stopped = host
         .provider
@@ -77,10 +78,20 @@ async fn stop_ends_calls_in_flight_and_only_those() {
     assert_eq!(answer.diagnostics[0].summary, "Create stopped");
     assert_eq!(thing_in(answer.new_state.as_ref()).get("id").as_str(), Some("begun"));
 
-    // What comes later is not concerned: the next create waits again, until the next stop.
-    let mut provider = host.provider.clone();
-    let creating =
-        tokio::spawn(async move { provider.apply_resource_change(slow("slow")).await.unwrap().into_inner() });
+    // A call that was on its way when the stop came is stopped too.
+    let mut late = create.clone();
+    assert_eq!(
+        timeout(PATIENCE, late()).await.unwrap().diagnostics[0].summary,
+        "Create stopped"
+    );
+    host.events.waiting.notified().await;
+
+    host.provider
+        .configure_provider(configure_provider::Request::default())
+        .await
+        .unwrap();
+    let mut next = create.clone();
+    let creating = tokio::spawn(async move { next().await });
     host.events.waiting.notified().await;
     assert!(host.provider.get_metadata(get_metadata::Request {}).await.is_ok());
     assert!(!creating.is_finished());

@@ -11,7 +11,7 @@ use plugin::{
 };
 use proto::tfplugin6::{self as wire, DynamicValue, provider_client::ProviderClient};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, PKCS_ECDSA_P521_SHA512};
-use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use tempfile::TempDir;
 use tokio::{net::UnixStream, sync::oneshot, task::JoinHandle};
@@ -219,13 +219,22 @@ impl Identity {
 
 /// Trusts exactly the certificate of the handshake line, as go-plugin does.
 pub fn client_config(server: &Server, client: Option<&Identity>) -> ClientConfig {
+    client_config_of(server, client, rustls::DEFAULT_VERSIONS)
+}
+
+/// The same, with only some versions of TLS.
+pub fn client_config_of(
+    server: &Server,
+    client: Option<&Identity>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConfig {
     let field = server.handshake_line().trim_end().split('|').nth(5).unwrap();
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from(STANDARD_NO_PAD.decode(field).unwrap()))
         .unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots);
     let mut config = match client {

@@ -13,7 +13,7 @@ use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-use crate::host::{Host, Identity, Listening, client_config, listen, tls};
+use crate::host::{Host, Identity, Listening, client_config, client_config_of, listen, tls};
 
 #[tokio::test]
 async fn the_host_of_the_certificate_is_answered() {
@@ -96,6 +96,27 @@ async fn nobody_else_is_let_in() {
     let config = client_config(&server, None);
     let refusal = spoken_to(server, config).await.unwrap_err();
     assert!(refusal.contains("CertificateRequired"), "{refusal}");
+}
+
+#[tokio::test]
+async fn the_older_tls_asks_for_the_same_certificate() {
+    let (identity, stranger) = (Identity::like_go(), Identity::like_go());
+    let versions = &[&rustls::version::TLS12];
+    let Listening {
+        server,
+        directory: _kept,
+    } = listen(Some(&identity));
+    let config = client_config_of(&server, Some(&identity), versions);
+    assert!(spoken_to(server, config).await.unwrap() > 0);
+
+    for client in [Some(&stranger), None] {
+        let Listening {
+            server,
+            directory: _kept,
+        } = listen(Some(&identity));
+        let config = client_config_of(&server, client, versions);
+        assert!(spoken_to(server, config).await.is_err());
+    }
 }
 
 #[tokio::test]
