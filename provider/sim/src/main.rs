@@ -1,7 +1,7 @@
 //! `dynvm-sim`: XenServer pools to play with, on loopback.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,6 +29,12 @@ struct Arguments {
     /// Virtual time: moved by hand over the control API, or automatically whenever everything waits.
     #[arg(long, value_enum)]
     clock: Option<VirtualClock>,
+    /// Serves every pool over TLS, each host with a self-signed certificate of its own.
+    #[arg(long)]
+    tls: bool,
+    /// Writes the pools as a Terraform variable file (JSON) with the one variable `pools`: name -> url, username, password, fingerprints.
+    #[arg(long, value_name = "FILE")]
+    tfvars: Option<PathBuf>,
     /// Ports of the hosts in the order of the world; those not given are free ones.
     #[arg(long, value_name = "127.0.0.1:PORT")]
     listen: Vec<SocketAddr>,
@@ -62,6 +68,12 @@ enum Output {
 enum Command {
     /// Prints the built-in lab as HCL.
     World,
+    /// Prints all objects of a running simulator as JSON, in a form that is equal when the pools are.
+    Objects {
+        /// The file that the running simulator wrote with --ready-file.
+        #[arg(long, value_name = "FILE")]
+        ready_file: PathBuf,
+    },
 }
 
 #[tokio::main]
@@ -82,8 +94,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    if let Some(Command::World) = arguments.command {
-        return print(sim::world::DEFAULT_LAB);
+    match &arguments.command {
+        Some(Command::World) => return print(sim::world::DEFAULT_LAB),
+        Some(Command::Objects { ready_file }) => return print(&objects(ready_file)?),
+        None => {}
     }
     let world = read_world(&arguments)?;
     let clock = match (arguments.clock, arguments.time_scale) {
@@ -105,6 +119,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Output::Json => print(&format!("{ready:#}\n"))?,
         Output::Table => print(&table(&simulator))?,
     }
+    if let Some(path) = &arguments.tfvars {
+        write_whole(path, &format!("{:#}\n", tfvars(&simulator)))?;
+    }
     if let Some(path) = &arguments.ready_file {
         write_whole(path, &format!("{ready:#}\n"))?;
     }
@@ -121,6 +138,9 @@ fn read_world(arguments: &Arguments) -> anyhow::Result<World> {
             World::from_hcl(&text).map_err(|e| anyhow!("{}:{}:{}: {}", path.display(), e.line, e.column, e.message))?
         }
     };
+    if arguments.tls {
+        world.pools.values_mut().for_each(|pool| pool.tls = true);
+    }
     let hosts = world.pools.values_mut().flat_map(|pool| pool.hosts.values_mut());
     for (host, address) in hosts.zip(&arguments.listen) {
         host.port = address.port();
@@ -138,6 +158,49 @@ fn print(text: &str) -> anyhow::Result<()> {
 /// What programs need to connect.
 fn ready(simulator: &Simulator) -> Json {
     json!({ "control": simulator.control_url(), "pools": simulator.pools(), "pid": std::process::id() })
+}
+
+/// The pools as Terraform wants them.
+fn tfvars(simulator: &Simulator) -> Json {
+    let pools = simulator.pools().into_iter().map(|pool| {
+        let fingerprints = (!pool.member_fingerprints.is_empty()).then_some(pool.member_fingerprints);
+        let values = json!({
+            "url": pool.url,
+            "username": pool.username,
+            "password": pool.password,
+            "fingerprints": fingerprints,
+        });
+        (pool.name, values)
+    });
+    json!({ "pools": pools.collect::<serde_json::Map<_, _>>() })
+}
+
+/// All objects of the simulator that wrote this file.
+fn objects(ready_file: &Path) -> anyhow::Result<String> {
+    let text = fs::read_to_string(ready_file).with_context(|| format!("cannot read {}", ready_file.display()))?;
+    let ready: Json = serde_json::from_str(&text).with_context(|| format!("{} is not JSON", ready_file.display()))?;
+    let control = ready
+        .get("control")
+        .and_then(Json::as_str)
+        .and_then(|url| url.strip_prefix("http://"))
+        .with_context(|| format!("{} names no control address", ready_file.display()))?;
+    let body = get(control, "/control/world").with_context(|| format!("asking the simulator at {control}"))?;
+    let world: Json = serde_json::from_str(&body).context("the simulator's answer is not JSON")?;
+    Ok(format!("{world:#}\n"))
+}
+
+/// One HTTP/1.0 request: the answer ends with the connection.
+fn get(host: &str, path: &str) -> anyhow::Result<String> {
+    let mut stream = std::net::TcpStream::connect(host)?;
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(30)))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nhost: {host}\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
+    if !head.lines().next().unwrap_or_default().contains(" 200 ") {
+        anyhow::bail!("{}", head.lines().next().unwrap_or_default());
+    }
+    Ok(body.to_owned())
 }
 
 fn table(simulator: &Simulator) -> String {
