@@ -82,7 +82,8 @@ pub(crate) fn check_vm(db: &Db, vm: &Ref, op: &str) -> Outcome<()> {
         .find(|(name, _)| *name == op)
         .map_or(&[][..], |(_, states)| states);
     let is_snapshot = record.bool("is_a_snapshot");
-    if !states.is_empty() && !states.contains(&actual) && !(is_snapshot && op != "start") {
+    let fits = states.is_empty() || states.contains(&actual) || (is_snapshot && op != "start");
+    if !fits {
         let expected = states.join(", ").to_lowercase();
         return Err(Failure::new(
             "VM_BAD_POWER_STATE",

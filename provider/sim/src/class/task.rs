@@ -16,7 +16,7 @@ const MOST: usize = 200;
 
 pub(super) fn call(ctx: &Context, name: &str, args: &Args) -> Option<Outcome<Value>> {
     let task = args.reference(0);
-    Some(ctx.with(|state| match name {
+    ctx.with(|state| match name {
         "create" => {
             let task = create(state, args.str(0), args.str(1), &ctx.session);
             Some(Ok(Value::from(task)))
@@ -25,7 +25,7 @@ pub(super) fn call(ctx: &Context, name: &str, args: &Args) -> Option<Outcome<Val
         "cancel" => Some(cancel(state, &task).map(|()| Value::Void)),
         "set_status" => Some(set_status(state, &task, args.str(1)).map(|()| Value::Void)),
         _ => None,
-    })?)
+    })
 }
 
 /// Adds a pending task.

@@ -52,7 +52,9 @@ pub(crate) fn has_async(call: &Call) -> bool {
         call.cls,
         Cls::Session | Cls::Event | Cls::Task | Cls::Blob | Cls::Message
     );
-    !(no_class || call.message.implicit || is_accessor(call.cls, &call.name))
+    // The model calls constructors and destructors implicit, yet they work.
+    let works = !call.message.implicit || matches!(call.name.as_str(), "create" | "destroy");
+    !no_class && works && !is_accessor(call.cls, &call.name)
 }
 
 /// Whether the method only reads or writes a field.

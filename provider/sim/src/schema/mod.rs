@@ -67,10 +67,13 @@ struct RawSchema {
     classes: HashMap<String, RawClass>,
 }
 
+/// Name, parameters, result, least role, implicit, removed.
+type RawMessage = (String, Vec<(String, String)>, String, String, bool, bool);
+
 #[derive(Deserialize)]
 struct RawClass {
     fields: Vec<(String, String, Option<String>)>,
-    messages: Vec<(String, Vec<(String, String)>, String, String, bool, bool)>,
+    messages: Vec<RawMessage>,
     constructor: Vec<(String, String, bool)>,
 }
 

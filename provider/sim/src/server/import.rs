@@ -68,7 +68,7 @@ async fn answer(server: &Server, parts: &Parts, body: Incoming, length: Option<u
         .headers
         .get(COOKIE)
         .and_then(|v| v.to_str().ok())
-        .and_then(|c| cookie_session(c));
+        .and_then(cookie_session);
     let Some(session) = query.get("session_id").or(cookie).map(|s| Ref::new(&s)) else {
         return Ok(plain(StatusCode::UNAUTHORIZED));
     };
