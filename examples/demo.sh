@@ -26,19 +26,24 @@ RC
 for name in $(env | sed -n 's/^\(TF_[A-Za-z0-9_]*\|DYNVM_[A-Za-z0-9_]*\)=.*/\1/p'); do unset "$name"; done
 export TF_CLI_CONFIG_FILE="$work/terraform.rc" CHECKPOINT_DISABLE=1 TF_IN_AUTOMATION=1 TF_INPUT=0
 
+# Runs terraform in a folder. The reminder that this provider was built here and not installed is left out.
 tf() { # folder, arguments...
-  local folder=$1
+  local folder=$1 status=0
   shift
-  "$TERRAFORM" -chdir="$work/$folder" "$@" 2>&1 | sed '/^╷$/,/^╵$/{/development overrides/,/^╵$/d}' | grep -v '^[╷╵]$' || return "${PIPESTATUS[0]}"
+  "$TERRAFORM" -chdir="$work/$folder" "$@" -no-color -compact-warnings > "$work/output" 2>&1 || status=$?
+  sed '/^Warning: Provider development overrides/d; /^- Provider development overrides/d; /^Warnings:$/d; /^To see the full warning notes/d' "$work/output" |
+    cat -s
+  [ "$status" = 0 ] || cat "$work/output" >&2
+  return "$status"
 }
 
 say "A simulated lab: two pools, five hosts, ${scale} times as fast as a real one"
 "$BIN/dynvm-sim" --time-scale "$scale" --tls --exit-with-parent --ready-file "$work/ready.json" --tfvars "$work/lab.auto.tfvars.json" &
 simulator=$!
-for _ in $(seq 200); do
+for _ in $(seq 400); do
   [ -s "$work/ready.json" ] && break
   kill -0 "$simulator" || { echo "dynvm-sim did not start" >&2; exit 1; }
-  read -rt 0.05 <> <(:) || true
+  sleep 0.05
 done
 for folder in quickstart capacity; do
   mkdir "$work/$folder"
@@ -47,21 +52,21 @@ done
 "$BIN/dynvm-sim" objects --ready-file "$work/ready.json" > "$work/before.json"
 
 say "Capacity before"
-tf capacity apply -auto-approve -compact-warnings | sed -n '/^Outputs:/,$p'
+tf capacity apply -auto-approve | sed -n '/^capacity = /,$p'
 
 say "terraform apply: three servers"
-tf quickstart apply -auto-approve -compact-warnings
+tf quickstart apply -auto-approve | sed '1,/^Plan:/d; /^Changes to Outputs/,/^    }/d'
 
-say "terraform plan: nothing to do"
-tf quickstart plan -detailed-exitcode -compact-warnings
+say "terraform plan: the second one is empty"
+tf quickstart plan -detailed-exitcode | grep '^No changes'
 
-say "Capacity with three servers"
-tf capacity apply -auto-approve -compact-warnings | sed -n '/^Outputs:/,$p'
+say "Capacity with the three servers"
+tf capacity apply -auto-approve | sed -n '/^capacity = /,$p'
 
 say "terraform destroy"
-tf quickstart destroy -auto-approve -compact-warnings
+tf quickstart destroy -auto-approve | sed -n '/: Destroying/,$p'
 
-say "What is left in the pools"
+say "What is left"
 "$BIN/dynvm-sim" objects --ready-file "$work/ready.json" > "$work/after.json"
 if diff "$work/before.json" "$work/after.json"; then
   echo "nothing left: every VM, disk, interface and setting of both pools is as it was before."

@@ -12,7 +12,7 @@ variable "pools" {
     url          = string
     username     = string
     password     = string
-    fingerprints = list(string)
+    fingerprints = optional(list(string))
   }))
   sensitive = true
 }

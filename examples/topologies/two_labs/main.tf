@@ -12,7 +12,7 @@ variable "staging" {
     url          = string
     username     = string
     password     = string
-    fingerprints = list(string)
+    fingerprints = optional(list(string))
   }))
   sensitive = true
 }
@@ -23,7 +23,7 @@ variable "production" {
     url          = string
     username     = string
     password     = string
-    fingerprints = list(string)
+    fingerprints = optional(list(string))
   }))
   sensitive = true
 }
