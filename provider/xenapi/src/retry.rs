@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::session::{Session, Sessions};
-use crate::transport::{Call, Collect, Repeat, Transport};
+use crate::transport::{Call, Collect, Repeat, Transport, Upload};
 use crate::wire::Value;
 
 /// xapi serves 800 connections and then stops accepting; several processes share them.
@@ -136,6 +136,12 @@ impl Caller {
     async fn place(&self) -> Result<SemaphorePermit<'_>, Error> {
         let closed = |_| Error::new(ErrorKind::Closed, Outcome::NotSent, &self.pool, "call");
         self.places.acquire().await.map_err(closed)
+    }
+
+    /// Sends content up on the pool's session; never repeated, because what was written of it is not known.
+    pub(crate) async fn upload(&self, upload: &Upload<'_>) -> Result<(), Error> {
+        let session = self.sessions.get().await?;
+        self.transport.upload(&session.endpoint, &session.id, upload).await
     }
 
     /// Makes one request on the given session, for the long poll that must know on which one it was.

@@ -34,52 +34,8 @@ pub(crate) async fn run(
     let started = pool
         .value(method, Some(object), params, pool.quick().min(limit), Repeat::Once)
         .await?;
-    let task: Ref<Task> = match started {
-        Value::Text(text) if !Ref::<Task>::new(&text).is_null() => Ref::new(&text),
-        Value::Text(_)
-        | Value::Bool(_)
-        | Value::Int(_)
-        | Value::Float(_)
-        | Value::Time(_)
-        | Value::Array(_)
-        | Value::Struct(_) => {
-            return Err(pool.malformed(method, Some(object), "it names no task"));
-        }
-    };
-    let mut guard = Running {
-        caller: Arc::clone(pool.caller()),
-        task: task.clone(),
-        quick: pool.quick(),
-        has_ended: false,
-    };
-    let fail = |kind, outcome| Error::new(kind, outcome, pool.name(), method).with_object(Some(object.to_owned()));
-    let record = match tokio::time::timeout_at(deadline, await_end(pool, &task)).await {
-        Ok(Ok(record)) => record,
-        Ok(Err(error)) if error.is_gone_object(&task) => return Err(fail(ErrorKind::TaskVanished, Outcome::MaybeSent)),
-        Ok(Err(error)) => return Err(error.with_outcome(Outcome::MaybeSent)),
-        Err(_) => return Err(fail(ErrorKind::TimedOut(limit), Outcome::MaybeSent)),
-    };
-    guard.has_ended = true;
-    match record.status {
-        TaskStatus::Success => {
-            read_fragment(&record.result).map_err(|error| pool.malformed(method, Some(object), error))
-        }
-        TaskStatus::Failure | TaskStatus::Pending | TaskStatus::Cancelling | TaskStatus::Other(_) => {
-            let mut texts = record.error_info.into_iter();
-            let code = texts.next().unwrap_or_else(|| "INTERNAL_ERROR".to_owned());
-            let failure = Failure::new(code, texts.collect());
-            let outcome = if failure.is_outcome_unknown() {
-                Outcome::MaybeSent
-            } else {
-                Outcome::Rejected
-            };
-            Err(fail(ErrorKind::Failure(failure), outcome))
-        }
-        TaskStatus::Cancelled => {
-            let failure = Failure::new("TASK_CANCELLED", vec![task.to_string()]);
-            Err(fail(ErrorKind::Failure(failure), Outcome::Rejected))
-        }
-    }
+    let running = Running::new(pool, method, object, &started)?;
+    running.result(pool, method, object, deadline).await
 }
 
 /// Waits until the task has ended. Subscribes first and reads then, so that no change falls between.
@@ -109,11 +65,74 @@ fn has_ended(record: &TaskRecord) -> bool {
 }
 
 /// A task that nobody may leave behind: cancelled unless it has ended, deleted in any case.
-struct Running {
+pub(crate) struct Running {
     caller: Arc<Caller>,
     task: Ref<Task>,
     quick: Duration,
     has_ended: bool,
+}
+
+impl Running {
+    /// Takes charge of the task that a call answered with.
+    pub(crate) fn new(pool: &Pool, method: &'static str, object: &str, started: &Value) -> Result<Self, Error> {
+        let task = match started {
+            Value::Text(text) => Ref::new(text),
+            Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Time(_) | Value::Array(_) | Value::Struct(_) => {
+                Ref::null()
+            }
+        };
+        if task.is_null() {
+            return Err(pool.malformed(method, Some(object), "it names no task"));
+        }
+        Ok(Self {
+            caller: Arc::clone(pool.caller()),
+            task,
+            quick: pool.quick(),
+            has_ended: false,
+        })
+    }
+
+    pub(crate) fn task(&self) -> &Ref<Task> {
+        &self.task
+    }
+
+    /// Waits for the end of the task and gives its result.
+    pub(crate) async fn result(
+        mut self,
+        pool: &Pool,
+        method: &'static str,
+        object: &str,
+        deadline: Instant,
+    ) -> Result<Value, Error> {
+        let began = Instant::now();
+        let fail = |kind, outcome| Error::new(kind, outcome, pool.name(), method).with_object(Some(object.to_owned()));
+        let record = match tokio::time::timeout_at(deadline, await_end(pool, &self.task)).await {
+            Ok(Ok(record)) => record,
+            Ok(Err(error)) if error.is_gone_object(&self.task) => {
+                return Err(fail(ErrorKind::TaskVanished, Outcome::MaybeSent));
+            }
+            Ok(Err(error)) => return Err(error.with_outcome(Outcome::MaybeSent)),
+            Err(_) => return Err(fail(ErrorKind::TimedOut(began.elapsed()), Outcome::MaybeSent)),
+        };
+        self.has_ended = true;
+        let failure = match record.status {
+            TaskStatus::Success => {
+                return read_fragment(&record.result).map_err(|error| pool.malformed(method, Some(object), error));
+            }
+            TaskStatus::Cancelled => Failure::new("TASK_CANCELLED", vec![self.task.to_string()]),
+            TaskStatus::Failure | TaskStatus::Pending | TaskStatus::Cancelling | TaskStatus::Other(_) => {
+                let mut texts = record.error_info.into_iter();
+                let code = texts.next().unwrap_or_else(|| "INTERNAL_ERROR".to_owned());
+                Failure::new(code, texts.collect())
+            }
+        };
+        let outcome = if failure.is_outcome_unknown() {
+            Outcome::MaybeSent
+        } else {
+            Outcome::Rejected
+        };
+        Err(fail(ErrorKind::Failure(failure), outcome))
+    }
 }
 
 impl Drop for Running {

@@ -185,7 +185,8 @@ impl<C: Class> Objects<'_, C> {
         self.listing(filter, limit, &mut stream).await
     }
 
-    /// Reads these objects, many in one request. Null references and objects that do not exist are left out.
+    /// Reads these objects, many in one request. Null references and objects that do not exist are left out, the order is
+    /// the pool's.
     ///
     /// # Errors
     /// As for [`Objects::records_where`].

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use tokio::time::Instant;
+
 use super::Objects;
 use crate::error::Error;
 use crate::record::{Sr, TextMap, Vbd, VbdMode, VbdType, Vdi, VdiType, Vm};
 use crate::reference::Ref;
-use crate::transport::Repeat;
+use crate::task::Running;
+use crate::transport::{Repeat, Upload};
 use crate::wire::Value;
 
 /// What a new disk is to be.
@@ -39,6 +43,18 @@ pub struct NewVbd {
     pub mode: VbdMode,
     /// Marks.
     pub other_config: TextMap,
+}
+
+/// References need no escapes in a query; whatever else stands in one does.
+fn query_text(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b':' | b'-' | b'_' | b'.' => escaped.push(char::from(byte)),
+            other => escaped.push_str(&format!("%{other:02X}")),
+        }
+    }
+    escaped
 }
 
 fn empty() -> Value {
@@ -89,6 +105,39 @@ impl Objects<'_, Vdi> {
     /// The call failed.
     pub async fn resize(self, vdi: &Ref<Vdi>, bytes: i64, limit: Duration) -> Result<(), Error> {
         self.act("VDI.resize", vdi, vec![Value::Int(bytes)], limit, Repeat::Idempotent)
+            .await
+            .map(drop)
+    }
+
+    /// Writes an image into a disk from its first byte on, and waits until the data is written. Plugs the disk into a control domain
+    /// meanwhile: an operation of several seconds.
+    ///
+    /// # Errors
+    /// The transfer or its task failed; how much was written is open, so the disk is worth nothing then.
+    pub async fn import_raw(self, vdi: &Ref<Vdi>, image: Bytes, limit: Duration) -> Result<(), Error> {
+        let method = "VDI.import_raw";
+        let deadline = Instant::now() + limit;
+        let label = vec![Value::text("VDI import"), Value::text("")];
+        let quick = self.pool.quick().min(limit);
+        let task = self
+            .pool
+            .value("task.create", Some(vdi.as_str()), label, quick, Repeat::Once)
+            .await?;
+        let running = Running::new(self.pool, method, vdi.as_str(), &task)?;
+        let upload = Upload {
+            method,
+            object: vdi.as_str(),
+            path: format!(
+                "/import_raw_vdi?vdi={}&format=raw&task_id={}",
+                query_text(vdi.as_str()),
+                query_text(running.task().as_str())
+            ),
+            content: image,
+            limit: deadline.saturating_duration_since(Instant::now()),
+        };
+        self.pool.caller().upload(&upload).await?;
+        running
+            .result(self.pool, method, vdi.as_str(), deadline)
             .await
             .map(drop)
     }

@@ -104,6 +104,21 @@ proptest! {
     }
 
     #[test]
+    fn any_text_is_taken(text in any::<String>(), digits in "[0-9TZ:.+-]{0,24}") {
+        for text in [&text, &digits] {
+            let _ = crate::wire::parse_time(text);
+            let _ = text.parse::<crate::Uuid>();
+            let _ = text.parse::<crate::Fingerprint>();
+            let _ = crate::Filter::eq("name__label", text);
+            if let Ok(endpoint) = crate::Endpoint::parse(text) {
+                prop_assert_eq!(crate::Endpoint::parse(&endpoint.to_string()), Ok(endpoint));
+            }
+            let reference = crate::Ref::<crate::Vm>::new(text);
+            prop_assert!(reference.is_null() || !reference.as_str().contains(['"', '<', '&', ' ']));
+        }
+    }
+
+    #[test]
     fn any_soup_is_taken(soup in soup(), cut in any::<prop::sample::Index>()) {
         let whole = success(&soup);
         let at = cut.index(whole.len());

@@ -42,6 +42,8 @@ pub(super) enum Reply {
     Xml(String),
     /// Another status.
     Status(u16),
+    /// A redirect to this location.
+    Found(String),
     /// Closes the connection without an answer.
     Cut,
     /// Announces the whole body, sends only so many bytes of it, and closes.
@@ -192,7 +194,10 @@ impl Peer {
     async fn serve<S: AsyncRead + AsyncWrite + Unpin>(self, mut stream: S) {
         let mut buffer = Vec::new();
         while let Some((head, body)) = read_request(&mut stream, &mut buffer).await {
-            let method = between(&body, "<methodName>", "</methodName>").to_owned();
+            let method = match head.strip_prefix("PUT ") {
+                Some(rest) => format!("PUT {}", rest.split([' ', '?']).next().unwrap_or_default()),
+                None => between(&body, "<methodName>", "</methodName>").to_owned(),
+            };
             let seen = Seen {
                 method,
                 head,
@@ -249,6 +254,10 @@ async fn write_reply<S: AsyncWrite + Unpin>(stream: &mut S, reply: Reply) -> Opt
             stream.write_all(text.as_bytes()).await.ok()?;
             let _ = stream.shutdown().await;
             None
+        }
+        Reply::Found(location) => {
+            let text = format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
+            stream.write_all(text.as_bytes()).await.ok()
         }
         Reply::Cut | Reply::After(..) => None,
         Reply::Partly(body, bytes) => {

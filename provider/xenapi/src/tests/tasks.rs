@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::server::{Reply, Server, event, events, failure, ok, task};
+use super::server::{Reply, SESSION, Server, event, events, failure, ok, task};
 use crate::{ErrorKind, Failure, Outcome, Ref, Vm};
 
 const TASK: &str = "OpaqueRef:task";
@@ -164,4 +164,83 @@ async fn logout_lets_a_dropped_task_be_cancelled_first() {
         methods[methods.len() - 3..],
         ["task.cancel", "task.destroy", "session.logout"]
     );
+}
+
+const PUT: &str = "PUT /import_raw_vdi";
+
+/// A server that takes an image, or sends it on.
+async fn with_import(task_status: &'static str, put: impl Fn() -> Reply + Send + Sync + 'static) -> Server {
+    Server::xapi(move |seen| match seen.method.as_str() {
+        "task.create" => started(),
+        PUT => put(),
+        "task.get_record" => ok(&task(task_status, "")),
+        "event.from" => events("1,1", &[]),
+        _ => ok("<value></value>"),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_image_goes_to_the_host_that_takes_it_with_the_session_as_a_cookie() {
+    let other = Server::start(|_| Reply::Xml(String::new())).await;
+    let location = format!("http://{}/import_raw_vdi?vdi=x", other.address);
+    let server = with_import("success", move || Reply::Found(location.clone())).await;
+    let vdi = Ref::new("OpaqueRef:vdi");
+    let image = bytes::Bytes::from(vec![b'i'; 4096]);
+    server
+        .pool()
+        .vdi()
+        .import_raw(&vdi, image, Duration::from_secs(20))
+        .await
+        .unwrap();
+    for seen in server
+        .seen()
+        .into_iter()
+        .chain(other.seen())
+        .filter(|seen| seen.method == PUT)
+    {
+        let line = seen.head.lines().next().unwrap();
+        assert_eq!(
+            line,
+            format!("PUT /import_raw_vdi?vdi=OpaqueRef:vdi&format=raw&task_id={TASK} HTTP/1.1")
+        );
+        assert!(
+            seen.head.contains(&format!("cookie: session_id={SESSION}")),
+            "{}",
+            seen.head
+        );
+        assert_eq!(seen.body.len(), 4096);
+    }
+    assert_eq!((server.count(PUT), other.count(PUT)), (1, 1));
+    server.wait_for("task.destroy", 1).await;
+}
+
+#[tokio::test]
+async fn an_image_that_was_not_written_is_an_error() {
+    let server = with_import("failure", || Reply::Xml(String::new())).await;
+    let vdi = Ref::new("OpaqueRef:vdi");
+    let error = server
+        .pool()
+        .vdi()
+        .import_raw(&vdi, bytes::Bytes::new(), Duration::from_secs(20))
+        .await
+        .unwrap_err();
+    assert!(error.is_failure(Failure::is_storage_full), "{error}");
+    let refused = with_import("pending", || Reply::Status(404)).await;
+    let error = refused
+        .pool()
+        .vdi()
+        .import_raw(&vdi, bytes::Bytes::new(), Duration::from_secs(20))
+        .await
+        .unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Http(404)), "{error}");
+    refused.wait_for("task.destroy", 1).await;
+    let nowhere = with_import("pending", || Reply::Found("ftp:nowhere".to_owned())).await;
+    let error = nowhere
+        .pool()
+        .vdi()
+        .import_raw(&vdi, bytes::Bytes::new(), Duration::from_secs(20))
+        .await
+        .unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Malformed(_)), "{error}");
 }

@@ -1,5 +1,7 @@
 //! One request over HTTP, with its time limit, its span and its count.
 
+mod upload;
+
 use std::error::Error as StdError;
 use std::io;
 use std::sync::Arc;
@@ -11,6 +13,8 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use tokio::time::Instant;
 use tokio_util::io::StreamReader;
 use tracing::{Instrument, Span, debug, debug_span, field};
+
+pub(crate) use self::upload::Upload;
 
 use crate::counters::{Counters, Sample};
 use crate::endpoint::Endpoint;
