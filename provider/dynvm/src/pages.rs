@@ -1,1 +1,61 @@
 //! The reference pages in the registry's layout, made from the tables and the examples.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use engine::docs::{Topic, data_source_page, provider_page, resource_page};
+use engine::schema::Schema;
+use plugin::provider::Provider as _;
+
+use crate::provider::DynvmProvider;
+
+/// All pages, as path below `docs/` and text.
+///
+/// # Errors
+/// If an example is missing: each resource and data source has one.
+pub fn all(examples: &Path) -> Result<Vec<(String, String)>> {
+    let provider = DynvmProvider::new();
+    let mut pages = vec![(
+        "index.md".to_owned(),
+        provider_page(
+            "dynvm",
+            provider.schema(),
+            Some(&example(examples, "provider/provider.tf")?),
+        ),
+    )];
+    for resource in provider.resources() {
+        let name = resource.type_name();
+        let example = example(examples, &format!("resources/{name}/resource.tf"))?;
+        let text = resource_page(&topic(name, resource.schema(), &example));
+        pages.push((format!("resources/{}.md", short(name)), text));
+    }
+    for source in provider.data_sources() {
+        let name = source.type_name();
+        let example = example(examples, &format!("data-sources/{name}/data-source.tf"))?;
+        let text = data_source_page(&topic(name, source.schema(), &example));
+        pages.push((format!("data-sources/{}.md", short(name)), text));
+    }
+    Ok(pages)
+}
+
+fn topic<'a>(name: &'a str, schema: &'a Schema, example: &'a str) -> Topic<'a> {
+    Topic {
+        provider: "dynvm",
+        name,
+        subcategory: "",
+        schema,
+        example: Some(example),
+        import: None,
+    }
+}
+
+fn example(examples: &Path, name: &str) -> Result<String> {
+    let path = examples.join(name);
+    fs::read_to_string(&path).with_context(|| format!("reading the example {}", path.display()))
+}
+
+/// The name without the provider's prefix.
+fn short(name: &str) -> &str {
+    name.strip_prefix("dynvm_").unwrap_or(name)
+}

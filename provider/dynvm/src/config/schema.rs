@@ -109,7 +109,7 @@ fn tls() -> Vec<Attribute> {
             .rule(Rule::length(1..=256))
             .rule(Rule::each(Rule::pattern(
                 "^(sha256:)?([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$",
-                "must be the SHA-256 of a certificate: `sha256:` and 32 pairs of hexadecimal digits",
+                "be the SHA-256 of a certificate: `sha256:` and 32 pairs of hexadecimal digits",
             )))
             .describe("SHA-256 fingerprints of the hosts' certificates, `sha256:AB:CD:...`: exactly these are trusted. One for each host."),
         Attribute::boolean("insecure")
@@ -133,6 +133,6 @@ fn at_most_one_trust() -> Rule {
                 Ok(())
             }
         },
-        "at most one of `ca_file`, `fingerprints`, `insecure`",
+        "have at most one of `ca_file`, `fingerprints`, `insecure`",
     )
 }

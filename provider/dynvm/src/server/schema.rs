@@ -56,7 +56,7 @@ fn identity() -> Vec<Attribute> {
             .optional()
             .rule(Rule::each(Rule::length(1..=255)))
             .rule(Rule::each(Rule::not_prefixed("dynvm")))
-            .rule(Rule::each(Rule::pattern("^[^<>&\"]*$", "must not hold `<`, `>`, `&` or `\"`")))
+            .rule(Rule::each(Rule::pattern("^[^<>&\"]*$", "not hold `<`, `>`, `&` or `\"`")))
             .describe("Tags on the VM. Changes in place. Tags that others put there are left alone and are no difference."),
     ]
 }
@@ -67,12 +67,12 @@ fn size_and_place() -> Vec<Attribute> {
             .optional_computed()
             .rule(Rule::between(1, 1024))
             .replaces_if_configured()
-            .describe("Virtual CPUs, 1 to 1024. Default: the template's."),
+            .describe("Virtual CPUs. Default: the template's."),
         Attribute::integer("memory_mib")
             .optional_computed()
             .rule(Rule::between(16, 16 * 1024 * 1024))
             .replaces_if_configured()
-            .describe("Memory in MiB, 16 to 16777216. Default: the template's. Another value than the template's needs the role vm-power-admin."),
+            .describe("Memory in MiB. Default: the template's. Another value than the template's needs the role vm-power-admin."),
         Attribute::string("pool")
             .optional_computed()
             .rule(Rule::length(1..=255))
@@ -98,7 +98,7 @@ fn size_and_place() -> Vec<Attribute> {
             .optional_computed()
             .rule(Rule::pattern(
                 "^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$",
-                "must be six pairs of hexadecimal digits with colons between them, of a unicast address",
+                "be six pairs of hexadecimal digits with colons between them, of a unicast address",
             ))
             .equality(Equality::CaseInsensitive)
             .replaces_if_configured()
@@ -113,7 +113,7 @@ fn lease() -> Vec<Attribute> {
             .rule(Rule::positive_duration())
             .equality(Equality::Duration)
             .describe(
-                "How long the server is wanted, from the end of its creation: `90m`, `1h30m`, `12h`, `2d`; above 0. Default: the provider's \
+                "How long the server is wanted, from the end of its creation. Default: the provider's \
                  `default_ttl` at each plan. At most the provider's `max_ttl`. Changes in place: the guest is not touched, and the expiry becomes \
                  `lease_started_at` plus the new value.",
             ),
@@ -137,12 +137,12 @@ fn waiting() -> Vec<Attribute> {
         Attribute::boolean("wait_for_ip")
             .optional_computed()
             .default(true)
-            .describe("Whether creating the server waits for a usable address. Default `true`."),
+            .describe("Whether creating the server waits for a usable address."),
         Attribute::string("ip_family")
             .optional_computed()
             .default("ipv4")
             .rule(Rule::one_of(["ipv4", "ipv6", "any"]))
-            .describe("Which addresses count. Default `ipv4`."),
+            .describe("Which addresses count."),
         Attribute::list("ip_cidrs", Type::String)
             .optional()
             .rule(Rule::each(Rule::cidr()))
@@ -151,12 +151,12 @@ fn waiting() -> Vec<Attribute> {
             .optional_computed()
             .default(2)
             .rule(Rule::between(1, 10))
-            .describe("How often to clone: a clone that shows no usable address in time is destroyed and cloned again. 1 to 10, default 2."),
+            .describe("How often to clone: a clone that shows no usable address in time is destroyed and cloned again."),
         Attribute::boolean("keep_on_failure")
             .optional_computed()
             .default(false)
             .describe(
-                "Whether a server that failed to come up is kept for inspection, tainted and with its full `ttl`. Default `false`: it is removed.",
+                "Whether a server that failed to come up is kept for inspection, tainted and with its full `ttl`. Otherwise it is removed.",
             ),
         TIMEOUTS.attribute(),
     ]
@@ -193,7 +193,7 @@ fn observed() -> Vec<Attribute> {
             vec![
                 second("queue", "waiting for the storage repository, which clones one at a time"),
                 second("clone", "cloning the template"),
-                second("configure", "marks, name, size and network"),
+                second("configure", "on marks, name, size and network"),
                 second("start", "starting the VM"),
                 second(
                     "address",
