@@ -38,7 +38,7 @@ pub enum Missed {
 
 /// Orders NICs: the first is the primary one.
 pub(crate) fn sort_nics(nics: &mut [Nic]) {
-    nics.sort_by(|a, b| (a.device, a.mac.to_ascii_lowercase()).cmp(&(b.device, b.mac.to_ascii_lowercase())));
+    nics.sort_by_key(|nic| (nic.device, nic.mac.to_ascii_lowercase()));
 }
 
 /// All addresses that the guest reports for the primary NIC, usable or not, IPv4 first.

@@ -46,15 +46,6 @@ impl<T: Clone> Flight<T> {
         };
         answer.await
     }
-
-    /// Gives the last answer, if it is there and began at most `max_age` ago.
-    pub(crate) fn peek(&self, max_age: Duration) -> Option<T> {
-        let slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        let (begun, answer) = slot.as_ref()?;
-        (begun.elapsed() <= max_age)
-            .then(|| answer.peek().and_then(|answer| answer.as_ref().ok()).cloned())
-            .flatten()
-    }
 }
 
 /// Flights by key.
@@ -108,9 +99,7 @@ mod tests {
         assert_eq!(ask(Ok(1)).await.unwrap(), 1);
         assert_eq!(ask(Ok(2)).await.unwrap(), 1);
         tokio::time::advance(Duration::from_secs(6)).await;
-        assert_eq!(flight.peek(Duration::from_secs(5)), None);
         assert_eq!(ask(Ok(3)).await.unwrap(), 3);
-        assert_eq!(flight.peek(Duration::from_secs(5)), Some(3));
     }
 
     #[tokio::test]

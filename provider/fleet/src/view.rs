@@ -70,8 +70,8 @@ pub(crate) fn lease(marks: &VmMarks, managed: bool) -> Lease {
     let record = marks.lease_record();
     let expires_at = match marks.expiry() {
         Expiry::Lease(expires) => Some(expires.at),
-        Expiry::Creating(until) => Some(until),
-        Expiry::Never => None,
+        // A creation lease is no lease that a server may be left with: without another its marks are lost.
+        Expiry::Creating(_) | Expiry::Never => None,
     };
     Lease {
         started_at: record.map(|record| record.start),

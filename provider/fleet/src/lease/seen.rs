@@ -81,7 +81,7 @@ impl VmMarks {
         other_config: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
         let mut seen = Self {
-            vm: vm.clone(),
+            vm: *vm,
             tags: Side::default(),
             keys: Side::default(),
             spec: Spec::Absent,
@@ -125,7 +125,7 @@ impl VmMarks {
         };
         let others = named.iter().find(|uuid| **uuid != self.vm);
         match (others, self.keys.vms.contains(&self.vm)) {
-            (Some(other), false) if !named.contains(&self.vm) => Ownership::Foreign { of: other.clone() },
+            (Some(other), false) if !named.contains(&self.vm) => Ownership::Foreign { of: *other },
             (Some(other), _) => Ownership::Uncertain {
                 why: format!("it carries its own mark and that of VM {other}"),
             },

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
-use xenapi::{Ref, Uuid, Vdi, VdiRecord};
+use xenapi::{Ref, Uuid, Vdi, VdiRecord, VmRecord};
 
 use super::plan::Plan;
 use super::{Made, Stage, call};
 use crate::error::{Error, VmName};
-use crate::lease::{Mark, SPEC_KEY, SpecRecord, VM_KEY, VmMarks, is_reserved};
-use crate::pool::marks_of;
+use crate::lease::{Mark, SPEC_KEY, SpecRecord, VM_KEY, is_reserved};
+use crate::pool::{Loaded, marks_of};
 
 /// How often marks that another tool has overwritten are written again.
 const TRIES: u32 = 3;
@@ -20,61 +20,72 @@ struct Inscription {
     spec: SpecRecord,
 }
 
-/// Writes the marks: other_config, then tags and disks, then reads again. A claim on it means stop.
+/// Writes the marks: other_config, then tags and disks.
 pub(super) async fn birth(plan: &Plan, made: &mut Made) -> Result<(), Error> {
-    let Some(loaded) = made.loaded.clone() else {
-        return Err(Error::Gone {
-            pool: plan.member.name().to_owned(),
-            vm: VmName::unknown(),
-        });
-    };
-    let inscription = inscription(plan, made, loaded.vm.uuid);
-    let disks: Vec<_> = loaded.disks().cloned().collect();
-    for _ in 0..TRIES {
-        let steps = write(plan, made, &inscription, &disks);
-        let record = plan
-            .bounds
-            .hold(steps, || plan.late(Stage::Birth, loaded.name()))
-            .await?;
-        let marks = marks_of(&record);
-        if let Some(loaded) = &mut made.loaded {
-            loaded.vm = record;
-        }
-        if !marks.claims().is_empty() {
-            return Err(Error::BeingReaped {
-                pool: plan.member.name().to_owned(),
-                vm: made.name(),
-            });
-        }
-        if marks.is_managed() && marks.is_named_on_both_sides() && is_leased(&marks, made) {
-            made.is_marked = true;
-            return Ok(());
-        }
-    }
-    Err(Error::MarksContested {
-        pool: plan.member.name().to_owned(),
-        vm: made.name(),
-    })
-}
-
-fn is_leased(marks: &VmMarks, made: &Made) -> bool {
-    marks.creating().contains(&made.deadline)
-}
-
-async fn write(
-    plan: &Plan,
-    made: &Made,
-    inscription: &Inscription,
-    disks: &[(Ref<Vdi>, VdiRecord)],
-) -> Result<xenapi::VmRecord, Error> {
     let Some(loaded) = &made.loaded else {
         return Err(Error::Gone {
             pool: plan.member.name().to_owned(),
             vm: VmName::unknown(),
         });
     };
+    let steps = write(plan, made, loaded);
+    plan.bounds
+        .hold(steps, || plan.late(Stage::Birth, loaded.name()))
+        .await?;
+    if let Some(loaded) = &mut made.loaded {
+        let own = loaded.vm.uuid.to_string();
+        for (_, disk) in &mut loaded.vdis {
+            disk.other_config.insert(VM_KEY.to_owned(), own.clone());
+        }
+    }
+    Ok(())
+}
+
+/// Reads again what was written. A claim on it means stop; marks that another tool has overwritten are written again.
+pub(super) async fn confirm(plan: &Plan, made: &Made) -> Result<VmRecord, Error> {
+    let Some(loaded) = &made.loaded else {
+        return Err(Error::Gone {
+            pool: plan.member.name().to_owned(),
+            vm: VmName::unknown(),
+        });
+    };
+    let name = loaded.name();
     let client = plan.member.client()?;
-    let (vm, name) = (&made.reference, made.name());
+    let mut loaded = loaded.clone();
+    for _ in 0..TRIES {
+        let read = async {
+            client
+                .vm()
+                .record(&made.reference)
+                .await
+                .map_err(call("reading the clone again", &name))
+        };
+        let record = plan.bounds.hold(read, || plan.late(Stage::Birth, name.clone())).await?;
+        let marks = marks_of(&record);
+        if !marks.claims().is_empty() {
+            return Err(Error::BeingReaped {
+                pool: plan.member.name().to_owned(),
+                vm: name,
+            });
+        }
+        if marks.is_managed() && marks.is_named_on_both_sides() && marks.creating().contains(&made.deadline) {
+            return Ok(record);
+        }
+        loaded.vm = record;
+        plan.bounds
+            .hold(write(plan, made, &loaded), || plan.late(Stage::Birth, name.clone()))
+            .await?;
+    }
+    Err(Error::MarksContested {
+        pool: plan.member.name().to_owned(),
+        vm: name,
+    })
+}
+
+async fn write(plan: &Plan, made: &Made, loaded: &Loaded) -> Result<(), Error> {
+    let client = plan.member.client()?;
+    let inscription = inscription(plan, made, loaded.vm.uuid);
+    let (vm, name) = (&made.reference, loaded.name());
     let other_config = inscription.other_config(&loaded.vm.other_config);
     client
         .vm()
@@ -89,17 +100,10 @@ async fn write(
             .await
             .map_err(call("tagging the clone", &name))
     };
-    let marked = try_join_all(
-        disks
-            .iter()
-            .map(|(vdi, disk)| mark_disk(client, vdi, disk, loaded.vm.uuid, &name)),
-    );
+    let disks = loaded.disks();
+    let marked = try_join_all(disks.map(|(vdi, disk)| mark_disk(client, vdi, disk, loaded.vm.uuid, &name)));
     tokio::try_join!(tagged, marked)?;
-    client
-        .vm()
-        .record(vm)
-        .await
-        .map_err(call("reading the clone again", &name))
+    Ok(())
 }
 
 /// Marks a disk as the server's own. One whose template was made from a server has inherited the mark of that one.
@@ -168,7 +172,7 @@ impl Inscription {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lease::Expiry;
+    use crate::lease::{Expiry, VmMarks};
 
     const VM: &str = "0ee5f2a5-9c5c-4dcd-a1f4-9c7d6e1b8a10";
     const SOURCE: &str = "11111111-9c5c-4dcd-a1f4-9c7d6e1b8a10";

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use ulid::Ulid;
-use xenapi::{EventClass, Filter, Interest, Notice, Outcome, Ref, Token, Vbd, Vdi, Vif, Vm, VmRecord};
+use xenapi::{EventClass, FifoGuard, Filter, Interest, Notice, Outcome, Ref, Token, Vbd, Vdi, Vif, Vm, VmRecord};
 
 use super::plan::Plan;
 use super::{CREATION_GRACE, Made, Stage, call};
@@ -26,23 +26,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Clones or copies the template.
 pub(super) async fn clone(plan: &Plan, made: &mut Option<Made>) -> Result<(), Error> {
-    let client = plan.member.client()?;
     let begun = Instant::now();
-    let line = async {
-        match plan.copy_to {
-            // A copy holds the SR's lock only for a moment.
-            Some(_) => Ok(None),
-            None => client
-                .sr_queue()
-                .acquire_all(&plan.srs, &plan.bounds.cancel)
-                .await
-                .map(Some)
-                .ok_or(Error::Cancelled { left: None }),
-        }
-    };
     let held = plan
         .bounds
-        .hold(line, || plan.late(Stage::Queue, VmName::unknown()))
+        .hold(turn(plan), || plan.late(Stage::Queue, VmName::unknown()))
         .await?;
     let queue = begun.elapsed();
     let now = plan
@@ -58,7 +45,6 @@ pub(super) async fn clone(plan: &Plan, made: &mut Option<Made>) -> Result<(), Er
     let sent = Instant::now();
     plan.member.wrote();
     let reference = sent_and_answered(plan, &birth).await?;
-    drop(held);
     let timings = Timings {
         queue: queue.as_secs_f64(),
         clone: sent.elapsed().as_secs_f64(),
@@ -72,10 +58,38 @@ pub(super) async fn clone(plan: &Plan, made: &mut Option<Made>) -> Result<(), Er
         })
         .await?;
     plan.place.is_vm(loaded.vm.uuid);
+    if plan.copy_to.is_none() {
+        let srs = loaded.disks().map(|(_, disk)| disk.sr.clone()).collect();
+        plan.member.learn_srs(&plan.template.reference, srs);
+    }
+    drop(held);
     if let Some(made) = made {
         made.loaded = Some(loaded);
     }
     Ok(())
+}
+
+/// Waits until it is this clone's turn on the SRs that it works on. Where a template's disks are is not asked: the first
+/// clone of it has all SRs to itself, and shows it to the next.
+async fn turn(plan: &Plan) -> Result<Option<FifoGuard>, Error> {
+    if plan.copy_to.is_some() {
+        // A copy holds the SR's lock only for a moment.
+        return Ok(None);
+    }
+    let queue = plan.member.client()?.sr_queue();
+    loop {
+        let known = plan.member.srs_of(&plan.template.reference);
+        let srs = known
+            .clone()
+            .unwrap_or_else(|| plan.inventory.disk_srs().cloned().collect());
+        let held = queue
+            .acquire_all(&srs, &plan.bounds.cancel)
+            .await
+            .ok_or(Error::Cancelled { left: None })?;
+        if known.is_some() || plan.member.srs_of(&plan.template.reference).is_none() {
+            return Ok(Some(held));
+        }
+    }
 }
 
 fn new(reference: Ref<Vm>, deadline: Timestamp, now: Timestamp, timings: Timings) -> Made {

@@ -11,9 +11,16 @@ use crate::view;
 /// The MTU of a NIC that nothing else is known of.
 const MTU: i64 = 1500;
 
-/// Makes the clone what was asked for.
-pub(super) async fn configure(plan: &Plan, made: &mut Made) -> Result<(), Error> {
-    let Some(loaded) = made.loaded.clone() else {
+/// A NIC that was moved, replaced or made.
+pub(super) struct Nic {
+    replaced: Option<Ref<Vif>>,
+    vif: Ref<Vif>,
+    record: VifRecord,
+}
+
+/// Makes the clone what was asked for; names the NIC, if that is another now.
+pub(super) async fn configure(plan: &Plan, made: &Made) -> Result<Option<Nic>, Error> {
+    let Some(loaded) = &made.loaded else {
         return Err(Error::Gone {
             pool: plan.member.name().to_owned(),
             vm: VmName::unknown(),
@@ -40,7 +47,7 @@ pub(super) async fn configure(plan: &Plan, made: &mut Made) -> Result<(), Error>
             },
             vcpus(plan, made, &loaded.vm, &name),
             memory(plan, made, &loaded.vm, &name),
-            nic(plan, made, &loaded, &name),
+            nic(plan, made, loaded, &name),
             unprotect(plan, made, &loaded.vm, &name),
         )
     };
@@ -48,14 +55,17 @@ pub(super) async fn configure(plan: &Plan, made: &mut Made) -> Result<(), Error>
         .bounds
         .hold(steps, || plan.late(Stage::Configure, loaded.name()))
         .await?;
-    if let Some(loaded) = &mut made.loaded {
-        loaded.vm.name_label = plan.spec.name.clone();
-        if let Some((old, vif, record)) = nic {
-            loaded.vifs.retain(|(is, _)| Some(is) != old.as_ref() && *is != vif);
-            loaded.vifs.push((vif, record));
-        }
+    Ok(nic)
+}
+
+impl Nic {
+    /// Puts it in its place among the records.
+    pub(super) fn put(self, loaded: &mut Loaded) {
+        loaded
+            .vifs
+            .retain(|(vif, _)| Some(vif) != self.replaced.as_ref() && *vif != self.vif);
+        loaded.vifs.push((self.vif, self.record));
     }
-    Ok(())
 }
 
 /// Growing, the ceiling goes first; shrinking, last: it is never below what the VM starts with.
@@ -134,12 +144,7 @@ async fn memory(plan: &Plan, made: &Made, record: &VmRecord, name: &VmName) -> R
 }
 
 /// Puts the primary NIC on the network, and gives it the MAC address; a MAC address is fixed at a NIC's birth.
-async fn nic(
-    plan: &Plan,
-    made: &Made,
-    loaded: &Loaded,
-    name: &VmName,
-) -> Result<Option<(Option<Ref<Vif>>, Ref<Vif>, VifRecord)>, Error> {
+async fn nic(plan: &Plan, made: &Made, loaded: &Loaded, name: &VmName) -> Result<Option<Nic>, Error> {
     let client = plan.member.client()?;
     let primary = view::primary_vif(loaded);
     let present = primary
@@ -163,7 +168,11 @@ async fn nic(
                 .move_to(&vif, &network)
                 .await
                 .map_err(call("connecting the NIC", name))?;
-            Ok(Some((None, vif, VifRecord { network, ..record })))
+            Ok(Some(Nic {
+                replaced: None,
+                vif,
+                record: VifRecord { network, ..record },
+            }))
         }
         (Some((_, record)), Some(mac)) if record.network == network && record.mac.eq_ignore_ascii_case(mac) => Ok(None),
         (Some((vif, record)), Some(mac)) => {
@@ -190,15 +199,15 @@ async fn nic(
                     cause,
                 )
             })?;
-            Ok(Some((
-                Some(vif),
-                created,
-                VifRecord {
+            Ok(Some(Nic {
+                replaced: Some(vif),
+                vif: created,
+                record: VifRecord {
                     network,
                     mac: mac.to_owned(),
                     ..record
                 },
-            )))
+            }))
         }
         (None, mac) => {
             let new = NewVif {
@@ -220,7 +229,11 @@ async fn nic(
                 )
             })?;
             let record = client.vif().record(&vif).await.map_err(call("reading the NIC", name))?;
-            Ok(Some((None, vif, record)))
+            Ok(Some(Nic {
+                replaced: None,
+                vif,
+                record,
+            }))
         }
     }
 }

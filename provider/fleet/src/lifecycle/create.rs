@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::try_join;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
@@ -58,10 +59,21 @@ async fn phases(plan: &Plan, made: &mut Option<Made>, steps: &UnboundedSender<Se
     };
     let begun = Instant::now();
     birth::birth(plan, made).await?;
-    // Nobody listens any more where the send fails.
-    let tell = |made: &Made| made.server(&plan.inventory).map(|server| steps.send(server));
+    // Name and shape may change while the marks are confirmed; nothing starts before they are.
+    let (record, nic) = try_join(birth::confirm(plan, made), configure::configure(plan, made)).await?;
+    if let Some(loaded) = &mut made.loaded {
+        loaded.vm = record;
+        loaded.vm.name_label = plan.spec.name.clone();
+        if let Some(nic) = nic {
+            nic.put(loaded);
+        }
+    }
+    made.is_marked = true;
+    let tell = |made: &Made| {
+        // Nobody listens any more where the send fails.
+        let _ = made.server(&plan.inventory).map(|server| steps.send(server).is_ok());
+    };
     tell(made);
-    configure::configure(plan, made).await?;
     made.timings.configure = begun.elapsed().as_secs_f64();
     start::start(plan, made).await?;
     tell(made);

@@ -1,6 +1,5 @@
 //! The first phase: a pool and a template for a server, every name resolved. Nothing exists yet, so nothing is to be undone.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use xenapi::{Network, Ref, Sr};
@@ -33,8 +32,6 @@ pub(crate) struct Plan {
     pub(super) template: Arc<Template>,
     pub(super) spec: Arc<ServerSpec>,
     pub(super) network: Option<Ref<Network>>,
-    /// The SRs that a clone works on.
-    pub(super) srs: BTreeSet<Ref<Sr>>,
     /// The SR to copy to, when it is another than the template's.
     pub(super) copy_to: Option<Ref<Sr>>,
     pub(super) origin: Origin,
@@ -82,19 +79,10 @@ pub(crate) async fn plan(
     let settled = async {
         let candidates = candidates(&asked(members, &spec)?, &spec).await?;
         let (candidate, place) = choose(candidates, &spec, choosing).await?;
-        // The clock is read here beside the disks: the clone's name needs it.
-        let (disks, _) = tokio::try_join!(
-            candidate.member.disks(&candidate.template.reference),
-            candidate.member.now()
-        )?;
-        Ok((candidate, place, disks))
+        let copy_to = copy_to(&candidate).await?;
+        Ok((candidate, place, copy_to))
     };
-    let (candidate, place, disks) = bounds.hold(settled, late).await?;
-    let srs = disks.srs();
-    let copy_to = candidate
-        .storage
-        .clone()
-        .filter(|storage| !srs.is_empty() && srs.iter().any(|sr| sr != storage));
+    let (candidate, place, copy_to) = bounds.hold(settled, late).await?;
     let Candidate {
         member,
         inventory,
@@ -108,12 +96,26 @@ pub(crate) async fn plan(
         template,
         spec,
         network,
-        srs,
         copy_to,
         origin,
         bounds,
         place,
     })
+}
+
+/// The SR to copy to. Where the template's disks are is looked up only if another one is asked for; the clock, which the
+/// clone's name needs, is read meanwhile.
+async fn copy_to(candidate: &Candidate) -> Result<Option<Ref<Sr>>, Error> {
+    let Some(storage) = &candidate.storage else {
+        candidate.member.now().await?;
+        return Ok(None);
+    };
+    let (disks, _) = tokio::try_join!(
+        candidate.member.disks(&candidate.template.reference),
+        candidate.member.now()
+    )?;
+    let is_elsewhere = disks.srs().iter().any(|sr| sr != storage);
+    Ok(is_elsewhere.then(|| storage.clone()))
 }
 
 /// The pools that may be looked at: the one asked for, or all that know the image.

@@ -116,6 +116,14 @@ impl Inventory {
         })
     }
 
+    /// All SRs for disks.
+    pub(crate) fn disk_srs(&self) -> impl Iterator<Item = &Ref<Sr>> {
+        self.srs
+            .iter()
+            .filter(|(_, record)| holds_disks(record))
+            .map(|(sr, _)| sr)
+    }
+
     /// A network's name and UUID.
     pub(crate) fn network_named(&self, network: &Ref<Network>) -> Option<Named> {
         self.networks.get(network).map(|record| Named {
@@ -149,7 +157,7 @@ impl Inventory {
 }
 
 /// Says whether an SR is one for disks.
-pub(crate) fn holds_disks(record: &SrRecord) -> bool {
+fn holds_disks(record: &SrRecord) -> bool {
     record.content_type != "iso" && record.kind != "iso" && record.kind != "udev" && !record.is_tools_sr
 }
 

@@ -6,14 +6,14 @@ mod ledger;
 mod loader;
 mod template;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_util::task::TaskTracker;
-use xenapi::{Ref, Token, Uuid, Vm};
+use xenapi::{Ref, Sr, Token, Uuid, Vm};
 
 pub(crate) use self::clock::{later, whole_seconds};
 pub(crate) use self::inventory::Inventory;
@@ -47,6 +47,8 @@ pub(crate) struct Member {
     inventory: Flight<Arc<Inventory>>,
     templates: Flights<String, Arc<Template>>,
     disks: Flights<Ref<Vm>, Arc<Disks>>,
+    /// The SRs that clones of a template have turned out to be on.
+    srs: Mutex<HashMap<Ref<Vm>, BTreeSet<Ref<Sr>>>>,
     clock: PoolClock,
     loader: Loader,
     token: Mutex<Option<Token>>,
@@ -68,6 +70,7 @@ impl Member {
             inventory: Flight::default(),
             templates: Flights::default(),
             disks: Flights::default(),
+            srs: Mutex::default(),
             clock: PoolClock::default(),
             loader: Loader::default(),
             token: Mutex::new(None),
@@ -139,6 +142,23 @@ impl Member {
             Disks::read(member.client()?, &inventory, &of).await.map(Arc::new)
         };
         self.disks.of(template.clone()).get(INVENTORY, read).await
+    }
+
+    /// The SRs that clones of a template are on, if one has been seen.
+    pub(crate) fn srs_of(&self, template: &Ref<Vm>) -> Option<BTreeSet<Ref<Sr>>> {
+        self.srs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(template)
+            .cloned()
+    }
+
+    /// Notes where a clone of a template is: the next ones will be there too.
+    pub(crate) fn learn_srs(&self, template: &Ref<Vm>, srs: BTreeSet<Ref<Sr>>) {
+        self.srs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(template.clone(), srs);
     }
 
     /// What the coordinator's clock shows.

@@ -110,12 +110,13 @@ async fn templates_where(client: &xenapi::Pool, wanted: Option<&str>) -> Result<
 /// The names of templates that people made, for messages. Where they cannot be read the message goes without.
 async fn own_templates(client: &xenapi::Pool) -> Vec<String> {
     let all = templates_where(client, None).await.unwrap_or_default();
-    let own = all.into_iter().filter(|(_, record)| {
-        !record.is_default_template
-            && !record
+    let is_default = |record: &VmRecord| {
+        record.is_default_template
+            || record
                 .other_config
                 .get("default_template")
                 .is_some_and(|value| value == "true")
-    });
+    };
+    let own = all.into_iter().filter(|(_, record)| !is_default(record));
     own.map(|(_, record)| record.name_label).collect()
 }

@@ -1,0 +1,199 @@
+//! A simulated lab, a fleet of it, and what tests ask of both.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleet::{
+    Changes, CreateFailure, DeleteReport, Error, Family, Fleet, FleetConfig, Image, PoolSettings, Server, ServerKey,
+    ServerSpec, UpdateFailure, WaitPolicy,
+};
+use sim::{ClockMode, Control, Options, RequestRecord, Simulator, World};
+use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
+
+/// How much faster than in a real lab everything goes.
+const SPEED: f64 = 200.0;
+
+/// A simulator and a fleet over its pools.
+pub(crate) struct Lab {
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) control: Control,
+    settings: Vec<PoolSettings>,
+    _simulator: Simulator,
+}
+
+impl Lab {
+    /// One pool with a host, an SR, two networks and some templates.
+    pub(crate) async fn small() -> Self {
+        Self::of(World::from_hcl(include_str!("small.hcl")).unwrap()).await
+    }
+
+    /// The same with changes.
+    pub(crate) async fn small_with(change: impl FnOnce(&mut World)) -> Self {
+        let mut world = World::from_hcl(include_str!("small.hcl")).unwrap();
+        change(&mut world);
+        Self::of(world).await
+    }
+
+    pub(crate) async fn of(world: World) -> Self {
+        let options = Options {
+            clock: ClockMode::Scaled(SPEED),
+            control: None,
+        };
+        let simulator = Simulator::start(world, options).await.unwrap();
+        let settings: Vec<PoolSettings> = simulator.pools().into_iter().map(settings).collect();
+        Self {
+            fleet: fleet(settings.clone()),
+            control: simulator.control(),
+            settings,
+            _simulator: simulator,
+        }
+    }
+
+    /// Another process on the same lab.
+    pub(crate) fn second(&self) -> Arc<Fleet> {
+        fleet(self.settings.clone())
+    }
+
+    /// Another process with other settings.
+    pub(crate) fn with_settings(&self, change: impl FnOnce(&mut Vec<PoolSettings>)) -> Arc<Fleet> {
+        let mut settings = self.settings.clone();
+        change(&mut settings);
+        fleet(settings)
+    }
+
+    pub(crate) async fn create(&self, spec: ServerSpec) -> Result<Server, CreateFailure> {
+        self.fleet.create(spec, CancellationToken::new(), &|_| {}).await
+    }
+
+    pub(crate) async fn delete(&self, server: &Server) -> Result<DeleteReport, Error> {
+        self.fleet
+            .delete(&server.key(), Duration::from_secs(60), CancellationToken::new())
+            .await
+    }
+
+    pub(crate) async fn update(&self, server: &Server, changes: Changes) -> Result<Server, UpdateFailure> {
+        self.fleet
+            .update(&server.key(), changes, CancellationToken::new())
+            .await
+    }
+
+    pub(crate) async fn read(&self, key: &ServerKey) -> Result<Option<Server>, Error> {
+        self.fleet.read(key).await
+    }
+
+    /// Calls the pool as its superuser, unseen by the records of requests.
+    pub(crate) async fn call(&self, method: &str, params: serde_json::Value) -> serde_json::Value {
+        self.control
+            .call("lab1", method, params.as_array().cloned().unwrap_or_default())
+            .await
+            .unwrap()
+    }
+
+    /// The reference of a VM.
+    pub(crate) async fn vm(&self, server: &Server) -> serde_json::Value {
+        self.call("VM.get_by_uuid", serde_json::json!([server.id.to_string()]))
+            .await
+    }
+
+    /// The record of a VM.
+    pub(crate) async fn vm_record(&self, server: &Server) -> serde_json::Value {
+        let vm = self.vm(server).await;
+        self.call("VM.get_record", serde_json::json!([vm])).await
+    }
+
+    /// All VMs that carry a mark or a birth name.
+    pub(crate) async fn traces(&self) -> Vec<serde_json::Value> {
+        let all = self.call("VM.get_all_records", serde_json::json!([])).await;
+        let is_ours = |vm: &serde_json::Value| {
+            let keys = vm["other_config"].as_object().unwrap();
+            let name = vm["name_label"].as_str().unwrap();
+            keys.contains_key("dynvm:vm") || name.starts_with("dynvm-new-")
+        };
+        all.as_object()
+            .unwrap()
+            .values()
+            .filter(|vm| is_ours(vm))
+            .cloned()
+            .collect()
+    }
+
+    /// The requests since the last reset, without login and logout.
+    pub(crate) fn requests(&self) -> Vec<RequestRecord> {
+        let all = self.control.requests();
+        all.into_iter()
+            .filter(|request| !request.method.starts_with("session."))
+            .collect()
+    }
+}
+
+fn fleet(pools: Vec<PoolSettings>) -> Arc<Fleet> {
+    Fleet::new(FleetConfig {
+        pools,
+        default_ttl: Duration::from_secs(12 * 3600),
+        max_ttl: Duration::from_secs(24 * 3600),
+        owner: "ci/nightly".into(),
+        version: "0.1.0".into(),
+    })
+}
+
+fn settings(pool: sim::PoolAddress) -> PoolSettings {
+    let templates = [("debian12", "tmpl-debian12"), ("centos7", "tmpl-centos7")];
+    PoolSettings {
+        connection: xenapi::PoolConfig {
+            name: pool.name.clone(),
+            urls: vec![xenapi::Endpoint::parse(&pool.url).unwrap()],
+            username: pool.username,
+            password: pool.password.into(),
+            tls: xenapi::TlsTrust::SystemRoots,
+            originator: "dynvm-provider/0.1.0".into(),
+            limits: xenapi::Limits::default(),
+        },
+        name: pool.name,
+        storage: None,
+        network: None,
+        networks: BTreeMap::new(),
+        templates: templates
+            .iter()
+            .map(|(os, template)| ((*os).to_owned(), (*template).to_owned()))
+            .collect(),
+        max_servers: None,
+        max_servers_by_os: BTreeMap::new(),
+        cpu_overcommit: 1.0,
+    }
+}
+
+/// A server like most.
+pub(crate) fn spec(name: &str) -> ServerSpec {
+    ServerSpec {
+        name: name.into(),
+        image: Image::Os("debian12".into()),
+        cpus: None,
+        memory_mib: None,
+        ttl: Duration::from_secs(3600),
+        pool: None,
+        storage: None,
+        network: None,
+        mac_address: None,
+        tags: BTreeSet::from(["web".to_owned()]),
+        wait: WaitPolicy {
+            for_ip: true,
+            family: Family::Ipv4,
+            cidrs: Vec::new(),
+            timeout: Duration::from_secs(20),
+        },
+        ip_attempts: 1,
+        keep_on_failure: false,
+        create_timeout: Duration::from_secs(60),
+        request_id: Ulid::new(),
+    }
+}
+
+/// The same from another template.
+pub(crate) fn spec_of(name: &str, template: &str) -> ServerSpec {
+    ServerSpec {
+        image: Image::Template(template.into()),
+        ..spec(name)
+    }
+}
