@@ -169,6 +169,14 @@ pub fn apply_request(prior: &Value, planned: &Value) -> wire::apply_resource_cha
     }
 }
 
+/// What the user is told.
+pub fn summaries(diagnostics: &[wire::Diagnostic]) -> Vec<&str> {
+    diagnostics
+        .iter()
+        .map(|diagnostic| diagnostic.summary.as_str())
+        .collect()
+}
+
 /// A thing with these attributes, all others null.
 pub fn thing_of<const N: usize>(attributes: [(&str, Value); N]) -> Value {
     Value::object(attributes).canonical(&thing_type())

@@ -16,5 +16,6 @@ mod corner;
 mod ending;
 mod host;
 mod process;
+mod reading;
 mod terraform;
 mod transport;
