@@ -20,7 +20,7 @@ pub struct Number(Repr);
 #[derive(Clone, Debug)]
 enum Repr {
     Integer(i64),
-    /// What is no 64-bit integer: the value without trailing zeros, and the text it came as.
+    /// What is no 64-bit integer: the value without trailing zeros, and the text it came as, if that is JSON.
     Decimal(Box<(BigDecimal, String)>),
 }
 
@@ -119,9 +119,21 @@ impl FromStr for Number {
             .normalized();
         match decimal.is_integer().then(|| decimal.to_i64()).flatten() {
             Some(integer) => Ok(Number::from(integer)),
-            None => Ok(Number(Repr::Decimal(Box::new((decimal, text.to_owned()))))),
+            None => {
+                let text = if is_json(text) {
+                    text.to_owned()
+                } else {
+                    decimal.to_string()
+                };
+                Ok(Number(Repr::Decimal(Box::new((decimal, text)))))
+            }
         }
     }
+}
+
+/// Says whether the text is a number in JSON, too: `+1.5`, `.5` and `1_000.5` are not.
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
 }
 
 /// The exponent that the text names: 0 without one, nothing if it is beyond all bounds.
@@ -229,6 +241,8 @@ mod tests {
             assert!(number(pair[0]) < number(pair[1]), "{pair:?}");
         }
         assert_eq!(number("0.50").to_string(), "0.50");
+        assert_eq!(number("+0.50").to_string(), "0.5");
+        assert_eq!(number(".5").to_string(), "0.5");
     }
 
     #[test]

@@ -188,7 +188,8 @@ mod tests {
         let needs = Constraint::requires("a", &["b", "c"]);
         let both =
             |names| format!("error: Conflicting arguments (b): Of {names} only one may be set, but `a` and `b` are.");
-        let cases: Vec<(&Constraint, &[&str], &[&str], Vec<String>)> = vec![
+        type Case<'a> = (&'a Constraint, &'a [&'a str], &'a [&'a str], Vec<String>);
+        let cases: Vec<Case<'_>> = vec![
             (&one, &["a"], &[], vec![]),
             (&one, &["a", "b"], &[], vec![both("`a`, `b` and `c`")]),
             (&one, &["a", "b"], &["c"], vec![both("`a`, `b` and `c`")]),

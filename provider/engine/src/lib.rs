@@ -15,6 +15,7 @@
 pub mod apply;
 pub mod constraint;
 pub mod diagnostics;
+pub mod docs;
 pub mod duration;
 pub mod equality;
 pub mod function;

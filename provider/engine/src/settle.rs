@@ -175,3 +175,116 @@ fn all_agree(nesting: Nesting, attributes: &[Attribute], earlier: &Value, new: &
         (Nesting::List | Nesting::Set | Nesting::Map, ..) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::equality::Equality;
+    use cty::Type;
+
+    fn rows() -> Vec<Attribute> {
+        let lease = || {
+            vec![
+                Attribute::string("ttl").equality(Equality::Duration),
+                Attribute::string("id").computed(),
+            ]
+        };
+        vec![
+            Attribute::string("ttl").equality(Equality::Duration),
+            Attribute::string("note"),
+            Attribute::string("token").write_only(),
+            Attribute::number("size"),
+            Attribute::list("list", Type::String).equality(Equality::Duration),
+            Attribute::set("set", Type::String).equality(Equality::Duration),
+            Attribute::map("map", Type::String).equality(Equality::Duration),
+            Attribute::object("one", lease()),
+            Attribute::object_list("many", lease()).match_elements_by("id"),
+            Attribute::object_set("some", lease()),
+            Attribute::object_map("named", lease()),
+        ]
+    }
+
+    fn settled(name: &str, earlier: Value, new: Value) -> Value {
+        let object = |value: Value| Value::object([(name, value)]);
+        super::object(&rows(), &object(earlier), object(new)).get(name).clone()
+    }
+
+    fn lease(ttl: &str, id: impl Into<Value>) -> Value {
+        Value::object([("ttl", ttl.into()), ("id", id.into())])
+    }
+
+    #[test]
+    fn the_earlier_spelling_stays_where_it_means_the_same() {
+        let list = |elements: &[&str]| Value::list(elements.iter().copied());
+        let named = |value: Value| Value::object([("k", value)]);
+        let unknown = Value::unknown;
+        let cases = [
+            ("ttl", "60m".into(), "1h".into(), "60m".into()),
+            ("ttl", "60m".into(), "2h".into(), "2h".into()),
+            ("ttl", unknown(), "2h".into(), "2h".into()),
+            ("note", "a".into(), "A".into(), "A".into()),
+            ("list", list(&["60m", "2h"]), list(&["1h", "3h"]), list(&["60m", "3h"])),
+            (
+                "set",
+                Value::set(["60m", "1h", "2h"]),
+                Value::set(["3600s", "3h"]),
+                Value::set(["60m", "1h", "3h"]),
+            ),
+            ("map", named("60m".into()), named("1h".into()), named("60m".into())),
+            ("one", lease("60m", unknown()), lease("1h", "1"), lease("60m", "1")),
+            (
+                "named",
+                named(lease("60m", "1")),
+                named(lease("1h", "2")),
+                named(lease("60m", "2")),
+            ),
+        ];
+        for (name, earlier, new, expected) in cases {
+            assert_eq!(settled(name, earlier, new), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn elements_are_settled_with_those_they_were() {
+        let list = |elements: &[Value]| Value::list(elements.iter().cloned());
+        let set = |elements: &[Value]| Value::set(elements.iter().cloned());
+        let moved = settled(
+            "many",
+            list(&[lease("60m", "1"), lease("2h", "2")]),
+            list(&[lease("120m", "2"), lease("1h", "1")]),
+        );
+        assert_eq!(moved, list(&[lease("2h", "2"), lease("60m", "1")]));
+        let planned = set(&[lease("60m", Value::unknown()), lease("2h", Value::unknown())]);
+        let made = settled("some", planned.clone(), set(&[lease("120m", "2"), lease("1h", "1")]));
+        assert_eq!(made, set(&[lease("2h", "2"), lease("60m", "1")]));
+        let lost = settled("some", planned, set(&[lease("120m", "2")]));
+        assert_eq!(lost, set(&[lease("2h", "2")]), "what was not made is not made up");
+        let told_once = settled(
+            "some",
+            set(&[lease("60m", "1"), lease("1h", "1")]),
+            set(&[lease("3600s", "1")]),
+        );
+        assert_eq!(told_once, set(&[lease("60m", "1"), lease("1h", "1")]));
+    }
+
+    #[test]
+    fn null_and_empty_are_the_same_and_the_earlier_stays() {
+        let empty = || Value::list::<Value>([]);
+        for (name, earlier, new) in [
+            ("note", Value::Null, "".into()),
+            ("note", "".into(), Value::Null),
+            ("list", Value::Null, empty()),
+            ("set", empty(), Value::Null),
+            ("many", Value::Null, empty()),
+        ] {
+            assert_eq!(settled(name, earlier.clone(), new), earlier, "{name}");
+        }
+        assert_eq!(settled("note", "x".into(), "".into()), "".into());
+        assert_eq!(settled("size", Value::Null, 0.into()), 0.into());
+    }
+
+    #[test]
+    fn write_only_values_are_dropped() {
+        assert_eq!(settled("token", Value::Null, "t".into()), Value::Null);
+    }
+}

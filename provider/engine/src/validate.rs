@@ -66,6 +66,9 @@ impl Checking {
         for refusal in attribute.rules.iter().flat_map(|rule| rule.refusals(value, path)) {
             self.found.push(refused(attribute, value, path, refusal));
         }
+        if let Some(key) = &attribute.match_by {
+            self.found.extend(repeated_keys(key, value, path));
+        }
         if let Kind::Nested(nesting, attributes) = &attribute.kind {
             self.nested(*nesting, attributes, value, path);
         }
@@ -128,6 +131,32 @@ fn write_only_refused(path: &Path) -> Diagnostic {
         "{path} is write-only, which needs Terraform 1.11 or OpenTofu 1.11 or later; this version would store its value."
     );
     Diagnostic::error("Write-only attribute not allowed", detail).at(path)
+}
+
+/// The keys that tell elements apart must do so.
+fn repeated_keys(key: &str, elements: &Value, path: &Path) -> Vec<Diagnostic> {
+    let mut keys: Vec<&Value> = elements
+        .as_list()
+        .unwrap_or_default()
+        .iter()
+        .map(|element| element.get(key))
+        .collect();
+    keys.retain(|key| key.is_set());
+    keys.sort();
+    let repeated = keys.windows(2).filter_map(|pair| match pair {
+        [a, b] if a == b => Some(*a),
+        _ => None,
+    });
+    let mut repeated: Vec<&Value> = repeated.collect();
+    repeated.dedup();
+    let diagnostic = |value: &Value| {
+        let detail = format!(
+            "Several elements of {path} have the {key} {}: it must tell them apart.",
+            quoted(value)
+        );
+        Diagnostic::error("Duplicate key", detail).at(path)
+    };
+    repeated.into_iter().map(diagnostic).collect()
 }
 
 fn null_element(path: &Path) -> Diagnostic {
@@ -266,6 +295,24 @@ mod tests {
             with("boot", disk(1).with("id", "x")),
             ["error: Read-only attribute (boot.id): boot.id is set by the provider: remove it from the configuration."]
         );
+    }
+
+    #[test]
+    fn keys_tell_elements_apart() {
+        let row = vec![Attribute::string("name").required()];
+        let schema = Schema::new(vec![Attribute::object_list("disks", row).match_elements_by("name")]);
+        let check = |names: &[Value]| {
+            let disks = Value::list(names.iter().map(|name| Value::object([("name", name.clone())])));
+            let found = super::config(&schema, &Value::object([("disks", disks)]), WriteOnly::Allowed);
+            found.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            check(&["a".into(), "b".into(), Value::unknown(), Value::unknown()]),
+            Vec::<String>::new()
+        );
+        let repeated =
+            "error: Duplicate key (disks): Several elements of disks have the name `a`: it must tell them apart.";
+        assert_eq!(check(&["a".into(), "b".into(), "a".into(), "a".into()]), [repeated]);
     }
 
     #[test]

@@ -76,7 +76,7 @@ fn join<T: serde::Serialize + ?Sized>(json: &T, path: &Path) -> Result<Raw, Code
     serde_json::value::to_raw_value(json).map_err(|error| CodecError::at(path, Problem::Malformed(error.to_string())))
 }
 
-/// A number's own text is JSON except where Terraform allows more, as a leading `+` or point: those are refused here.
+/// Takes text that is JSON already: the text of a number, or of a type.
 fn raw(json: String, path: &Path) -> Result<Raw, CodecError> {
     RawValue::from_string(json).map_err(|error| CodecError::at(path, Problem::Malformed(error.to_string())))
 }

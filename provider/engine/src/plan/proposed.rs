@@ -136,3 +136,83 @@ fn all_could_come_from(attributes: &[Attribute], config: &Value, prior: &Value) 
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema() -> Schema {
+        let disk = || {
+            vec![
+                Attribute::string("name").required(),
+                Attribute::string("id").computed(),
+                Attribute::string("kind").optional_computed(),
+            ]
+        };
+        Schema::new(vec![
+            Attribute::string("name").optional(),
+            Attribute::string("id").computed(),
+            Attribute::object_list("disks", disk()).optional(),
+            Attribute::object_set("shares", disk()).optional(),
+            Attribute::object_map("pools", disk()).optional(),
+            Attribute::object("boot", disk()).optional_computed(),
+        ])
+    }
+
+    fn disk(name: &str, id: Option<&str>, kind: Option<&str>) -> Value {
+        Value::object([("name", name.into()), ("id", id.into()), ("kind", kind.into())])
+    }
+
+    fn proposed(name: &str, config: Value, prior: Value) -> Value {
+        let empty = schema().empty();
+        let [config, prior] = [config, prior].map(|value| empty.clone().with(name, value));
+        proposed_new(&schema(), &config, &prior).get(name).clone()
+    }
+
+    #[test]
+    fn computed_values_are_carried_along() {
+        let configured = |name| disk(name, None, None);
+        let old = |name| disk(name, Some("1"), Some("ssd"));
+        let list = |elements: &[Value]| Value::list(elements.iter().cloned());
+        let map = |elements: &[(&str, Value)]| Value::object(elements.iter().cloned());
+        let cases = [
+            ("name", Value::Null, "vm".into(), Value::Null),
+            ("id", Value::Null, "1".into(), "1".into()),
+            (
+                "disks",
+                list(&[configured("b"), configured("c")]),
+                list(&[old("a")]),
+                list(&[old("b"), configured("c")]),
+            ),
+            (
+                "shares",
+                list(&[configured("b"), configured("c")]),
+                list(&[old("b"), old("d")]),
+                list(&[configured("c"), old("b")]),
+            ),
+            (
+                "pools",
+                map(&[("x", configured("b"))]),
+                map(&[("x", old("a")), ("y", old("b"))]),
+                map(&[("x", old("b"))]),
+            ),
+            ("boot", Value::Null, old("a"), Value::Null),
+            ("boot", configured("b"), old("a"), old("b")),
+            ("disks", Value::unknown(), list(&[old("a")]), Value::unknown()),
+        ];
+        for (name, config, prior, expected) in cases {
+            assert_eq!(proposed(name, config.clone(), prior), expected, "{name} = {config}");
+        }
+    }
+
+    #[test]
+    fn without_configuration_or_state_there_is_little_to_propose() {
+        let some = schema().empty().with("name", "vm").with("id", "1");
+        assert_eq!(proposed_new(&schema(), &Value::Null, &Value::Null), Value::Null);
+        assert_eq!(proposed_new(&schema(), &Value::Null, &some), some);
+        assert_eq!(
+            proposed_new(&schema(), &some.clone().with("id", Value::Null), &Value::Null),
+            some.with("id", Value::Null)
+        );
+    }
+}

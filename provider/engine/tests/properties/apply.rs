@@ -46,7 +46,7 @@ fn filled(choices: &mut Choices<'_>, ty: &Type, planned: &Value, around: Around)
 fn fresh(choices: &mut Choices<'_>, ty: &Type) -> Value {
     let unique = choices.unique();
     match ty {
-        Type::Bool => Value::from(unique % 2 == 0),
+        Type::Bool => Value::from(unique.is_multiple_of(2)),
         Type::Number => Value::from(1000 + unique),
         Type::String => Value::from(format!("made-{unique}")),
         Type::Dynamic => Value::Dynamic(Box::new(Typed {

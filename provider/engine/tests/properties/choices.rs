@@ -18,6 +18,12 @@ impl<'a> Choices<'a> {
         usize::from(self.bytes.next().copied().unwrap_or(0)) % bound
     }
 
+    /// One of some; the first when there are no bytes left.
+    pub(crate) fn pick<'t, T>(&mut self, from: &'t [T]) -> &'t T {
+        #[expect(clippy::indexing_slicing, reason = "the index is below the length")]
+        &from[self.below(from.len())]
+    }
+
     /// True in so many of a hundred cases; false when there are no bytes left.
     pub(crate) fn chance(&mut self, percent: usize) -> bool {
         usize::from(self.bytes.next().copied().unwrap_or(0)) * 100 >= (100 - percent) * 256

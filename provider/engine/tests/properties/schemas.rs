@@ -27,10 +27,11 @@ pub(crate) fn schema(choices: &mut Choices<'_>) -> Schema {
 }
 
 fn attributes(choices: &mut Choices<'_>, place: Place) -> Vec<Attribute> {
-    let names = &NAMES[..=choices.below(NAMES.len())];
+    let count = 1 + choices.below(NAMES.len());
+    let names: Vec<&str> = NAMES.into_iter().take(count).collect();
     names
         .iter()
-        .map(|name| attribute(choices, name, names, place))
+        .map(|name| attribute(choices, name, &names, place))
         .collect()
 }
 
@@ -51,7 +52,10 @@ fn attribute(choices: &mut Choices<'_>, name: &str, beside: &[&str], place: Plac
         9 => Attribute::map(name, Type::String).equality(Equality::Duration),
         10 if place.in_set => Attribute::number(name),
         10 => Attribute::dynamic(name),
-        kind => nested(choices, name, nestings[kind - 11], place),
+        _ => {
+            let nesting = *choices.pick(&nestings);
+            nested(choices, name, nesting, place)
+        }
     };
     behaving(choices, attribute, beside, place)
 }
@@ -95,7 +99,7 @@ fn behaving(choices: &mut Choices<'_>, attribute: Attribute, beside: &[&str], pl
     let attribute = match choices.below(3) {
         0 => attribute.on_update(OnUpdate::Unknown),
         1 => attribute.keep(),
-        _ => attribute.unknown_when_changed(&[beside[choices.below(beside.len())]]),
+        _ => attribute.unknown_when_changed(&[*choices.pick(beside)]),
     };
     let plain = attribute.nested().is_empty();
     match (attribute.presence.is_computed(), attribute.presence.is_optional()) {

@@ -81,7 +81,7 @@ fn set(choices: &mut Choices<'_>, attribute: &Attribute, purpose: Use) -> Value 
         Kind::Nested(Nesting::Single, inside) => object(choices, inside, purpose),
         Kind::Nested(Nesting::Map, inside) => {
             let elements: Vec<_> = (0..choices.below(4))
-                .map(|_| (WORDS[choices.below(4)], object(choices, inside, purpose)))
+                .map(|_| (*choices.pick(&WORDS), object(choices, inside, purpose)))
                 .collect();
             Value::object(elements)
         }
@@ -135,14 +135,14 @@ fn plain(choices: &mut Choices<'_>, ty: &Type, words: &[&str], purpose: Use) -> 
         ),
         Type::Map(ty) => Value::object(
             (0..choices.below(3))
-                .map(|_| (WORDS[choices.below(4)], member(choices, ty, words, purpose)))
+                .map(|_| (*choices.pick(&WORDS), member(choices, ty, words, purpose)))
                 .collect::<Vec<_>>(),
         ),
         Type::Dynamic => Value::Dynamic(Box::new(Typed {
             ty: Type::Number,
             value: Value::from(choices.below(3)),
         })),
-        Type::String | Type::Object(_) | Type::Tuple(_) => Value::from(words[choices.below(words.len())]),
+        Type::String | Type::Object(_) | Type::Tuple(_) => Value::from(*choices.pick(words)),
     }
 }
 
