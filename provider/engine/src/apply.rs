@@ -9,6 +9,5 @@ use crate::settle;
 /// demands. A real difference is left to be seen.
 #[must_use]
 pub fn settle(schema: &Schema, planned: &Value, new: Value) -> Value {
-    let ty = schema.value_type();
-    settle::object(&schema.attributes, &planned.clone().canonical(&ty), new.canonical(&ty)).canonical(&ty)
+    settle::against(schema, planned, new)
 }

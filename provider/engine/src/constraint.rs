@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cty::{Path, Value};
+use cty::Value;
 
 use crate::diagnostics::{Diagnostic, Diagnostics};
 
@@ -137,9 +137,7 @@ fn too_many(set: &[&str], names: &[String]) -> Diagnostics {
 }
 
 fn none(names: &[String], how_many: &str) -> Diagnostics {
-    Diagnostic::error("Missing argument", format!("{how_many} {} must be set.", listed(names)))
-        .at(Path::root())
-        .into()
+    Diagnostic::error("Missing argument", format!("{how_many} {} must be set.", listed(names))).into()
 }
 
 fn lacking(name: &str, other: &str) -> Diagnostic {

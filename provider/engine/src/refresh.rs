@@ -9,6 +9,5 @@ use crate::settle;
 /// object that is gone, stays null.
 #[must_use]
 pub fn settle(schema: &Schema, prior: &Value, new: Value) -> Value {
-    let ty = schema.value_type();
-    settle::object(&schema.attributes, &prior.clone().canonical(&ty), new.canonical(&ty)).canonical(&ty)
+    settle::against(schema, prior, new)
 }

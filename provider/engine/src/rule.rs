@@ -35,6 +35,7 @@ enum Check {
     Ip,
     NotPrefixed(String),
     Unique,
+    NoNulls,
     Each(Box<Rule>),
     Custom {
         check: fn(&Value) -> Result<(), String>,
@@ -141,6 +142,12 @@ impl Rule {
         Rule(Check::Unique)
     }
 
+    /// A collection without null elements.
+    #[must_use]
+    pub fn no_nulls() -> Rule {
+        Rule(Check::NoNulls)
+    }
+
     /// A collection each of whose elements satisfies the rule.
     #[must_use]
     pub fn each(rule: Rule) -> Rule {
@@ -201,6 +208,9 @@ impl Rule {
             Check::Ip => text(value, |text| text.parse::<IpAddr>().is_ok()),
             Check::NotPrefixed(prefix) => text(value, |text| !text.starts_with(prefix.as_str())),
             Check::Unique => value.as_list().is_none_or(is_unique),
+            Check::NoNulls => !elements(value, &Path::root())
+                .iter()
+                .any(|(_, element)| element.is_null()),
             Check::Each(_) => true,
             Check::Custom { check, .. } => return check(value.inner()),
         };
@@ -237,6 +247,7 @@ impl Rule {
             Check::Ip => "be an IP address".to_owned(),
             Check::NotPrefixed(prefix) => format!("not start with `{prefix}`"),
             Check::Unique => "have no duplicates".to_owned(),
+            Check::NoNulls => "have no null elements".to_owned(),
             Check::Each(rule) => format!("have elements that each {}", rule.words(true)),
         }
     }
@@ -399,6 +410,12 @@ mod tests {
                 list(&["x", "y"]),
                 list(&["x", "x"]),
                 "a must have no duplicates",
+            ),
+            (
+                Rule::no_nulls(),
+                list(&["x"]),
+                Value::list([Value::Null]),
+                "a must have no null elements",
             ),
             (
                 Rule::each(Rule::at_least(1)),

@@ -4,10 +4,16 @@
 use cty::Value;
 
 use crate::matching::{means_same, pairs};
-use crate::schema::{Attribute, Kind, Nesting};
+use crate::schema::{Attribute, Kind, Nesting, Schema};
+
+/// Settles a new object of the schema, in canonical form, against an earlier one.
+pub(crate) fn against(schema: &Schema, earlier: &Value, new: Value) -> Value {
+    let ty = schema.value_type();
+    object(&schema.attributes, &earlier.clone().canonical(&ty), new.canonical(&ty)).canonical(&ty)
+}
 
 /// Settles an object. Write-only attributes become null.
-pub(crate) fn object(attributes: &[Attribute], earlier: &Value, new: Value) -> Value {
+fn object(attributes: &[Attribute], earlier: &Value, new: Value) -> Value {
     let Value::Map(mut found) = new else { return new };
     for attribute in attributes {
         let new = found.remove(&attribute.name).unwrap_or(Value::Null);

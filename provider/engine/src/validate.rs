@@ -1,7 +1,7 @@
 //! Validation of a configuration against the table: presences, rules, constraints, deprecations. Everything that is wrong
 //! is said at once, tied to its attribute.
 
-use cty::{Path, Value};
+use cty::{Path, Type, Value};
 
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::rule::{Refusal, quoted};
@@ -179,7 +179,13 @@ fn refused(attribute: &Attribute, value: &Value, path: &Path, refusal: Refusal) 
         Some(value) => format!("{place} {reason}; it is {}.", quoted(value)),
         None => format!("{place} {reason}."),
     };
-    Diagnostic::error("Invalid value", detail).at(&place)
+    // The elements of a set have no path.
+    let path = if matches!(attribute.value_type(), Type::Set(_)) {
+        path
+    } else {
+        &place
+    };
+    Diagnostic::error("Invalid value", detail).at(path)
 }
 
 fn is_short(value: &Value) -> bool {
@@ -195,7 +201,6 @@ mod tests {
     use super::*;
     use crate::constraint::Constraint;
     use crate::rule::Rule;
-    use cty::Type;
 
     fn schema() -> Schema {
         let disk = || {
