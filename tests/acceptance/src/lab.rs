@@ -10,6 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::module::{PoolBlock, ProviderBlock};
 use crate::tool::Tool;
+use crate::wiretap::Wiretap;
 use crate::workspace::Workspace;
 
 /// A create takes a quarter of a second, and the order of things is still that of a real pool.
@@ -134,6 +135,12 @@ impl Lab {
             block = block.with_pool(&address.name, pool);
         }
         block
+    }
+
+    /// Listens to all that is said to the coordinator of a pool without TLS.
+    #[must_use]
+    pub fn wiretap(&self, pool: &str) -> Wiretap {
+        Wiretap::start(self.runtime.handle(), &self.pool(pool).url)
     }
 
     /// A module with this provider and these parts.

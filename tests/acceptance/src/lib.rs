@@ -18,6 +18,7 @@ mod outcome;
 mod process;
 mod state;
 mod tool;
+mod wiretap;
 mod workspace;
 
 pub use difference::difference;
@@ -28,4 +29,5 @@ pub use outcome::{Diagnostic, Outcome};
 pub use process::Running;
 pub use state::{Plan, State};
 pub use tool::{Tool, provider_binary, under_each_tool};
-pub use workspace::Workspace;
+pub use wiretap::Wiretap;
+pub use workspace::{REQUIRED, Workspace};

@@ -141,7 +141,7 @@ fn none_for_lack_of_dhcp_in_the_attempts_that_were_asked_for() {
         &lab,
         "  wait_for_ip = true\n  ip_attempts = 3\n  timeouts = { ip = \"1s\" }",
         "wait_for_ip",
-        "without an address",
+        "agent without address",
     );
     let clones = lab.methods().get("VM.clone").copied().unwrap_or_default();
     assert_eq!(clones, 3);

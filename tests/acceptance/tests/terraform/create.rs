@@ -159,6 +159,11 @@ fn another_storage_is_a_full_copy() {
         });
         let wanted = server("  os = \"debian12\"\n  pool = \"lab1\"\n  storage = \"xen11-local\"");
         let workspace = lab.workspace(tool, &[&wanted]);
+        let warnings = workspace.try_plan().expect_code(0).warnings();
+        assert!(
+            warnings.iter().any(|warning| warning.detail.contains("full copy")),
+            "{warnings:#?}"
+        );
         whole_life(&lab, &workspace, |state| {
             assert_eq!(state.text(A, "storage"), "xen11-local");
             assert_eq!(

@@ -51,8 +51,15 @@ fn prepared(lab: &Lab, tool: &acceptance::Tool, files: &BTreeMap<String, String>
     for (name, text) in files {
         workspace.write(name, text);
     }
-    if !whole.contains("required_providers") {
-        workspace.main(&[&lab.provider().to_string()]);
+    let provider = lab.provider().to_string();
+    match (
+        whole.contains("required_providers"),
+        whole.contains("provider \"dynvm\""),
+    ) {
+        (true, true) => {}
+        (true, false) => workspace.write("provider.tf", &provider),
+        (false, true) => workspace.write("required.tf", acceptance::REQUIRED),
+        (false, false) => workspace.write("provider.tf", &format!("{}{provider}", acceptance::REQUIRED)),
     }
     if !whole.contains("\nresource ") && !whole.starts_with("resource ") && !whole.contains("data ") {
         workspace.write("server.tf", SERVER);

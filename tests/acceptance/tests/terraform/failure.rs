@@ -97,7 +97,26 @@ fn the_answer_to_the_clone_is_lost() {
 
 #[test]
 fn the_clone_never_arrived() {
-    survives(&FaultRule::once("VM.clone", FaultKind::CutBefore));
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let before = lab.world();
+        let workspace = lab.workspace(
+            tool,
+            &[&server("  os = \"debian12\"\n  timeouts = { create = \"5s\" }")],
+        );
+        lab.control().fault(FaultRule::once("VM.clone", FaultKind::CutBefore));
+        workspace.try_apply().only_error().expect_text("dynvm-new-");
+        assert_eq!(
+            lab.methods().get("VM.clone"),
+            Some(&1),
+            "never a second one that nobody looked for"
+        );
+        assert_unchanged(&lab, &before);
+        workspace.apply();
+        workspace.expect_empty_plan();
+        workspace.destroy();
+        assert_unchanged(&lab, &before);
+    });
 }
 
 #[test]

@@ -148,7 +148,8 @@ fn garbage_while_a_server_is_made_leaves_nothing() {
     under_each_tool(|tool| {
         let lab = Lab::standard();
         let before = lab.world();
-        let workspace = lab.workspace(tool, &[&server("  os = \"debian12\"\n  pool = \"lab1\"")]);
+        let lines = "  os = \"debian12\"\n  pool = \"lab1\"\n  timeouts = { create = \"5s\" }";
+        let workspace = lab.workspace(tool, &[&server(lines)]);
         for method in ["host.get_servertime", "VM.clone", "VM.set_tags", "VM.start"] {
             lab.control()
                 .fault(FaultRule::always(method, FaultKind::Garbage(success("<int>x</int>"))));

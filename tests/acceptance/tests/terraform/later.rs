@@ -53,7 +53,11 @@ fn wrong_values_that_were_not_known_in_the_plan() {
     under_each_tool(|tool| {
         let lab = Lab::standard();
         let before = lab.world();
-        for (attribute, value) in [("ttl", "25h"), ("os", "debain12"), ("pool", "lab3")] {
+        for (attribute, value, word) in [
+            ("ttl", "25h", "max_ttl"),
+            ("os", "debain12", "debain12"),
+            ("pool", "lab3", "lab3"),
+        ] {
             let os = if attribute == "os" { "" } else { "  os = \"debian12\"\n" };
             let unknown = format!(
                 "resource \"terraform_data\" \"late\" {{ input = {value:?} }}\n\
@@ -65,7 +69,7 @@ fn wrong_values_that_were_not_known_in_the_plan() {
                 .try_apply()
                 .only_error()
                 .expect_at(attribute)
-                .expect_text(value);
+                .expect_text(word);
         }
         assert_unchanged(&lab, &before);
     });

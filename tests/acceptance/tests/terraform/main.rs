@@ -24,6 +24,7 @@ mod marks;
 mod modules;
 mod refusals;
 mod secrets;
+mod sessions;
 
 /// A server of the alias `debian12` that other cases vary: its address is `dynvm_server.a`.
 const SERVER: &str = r#"

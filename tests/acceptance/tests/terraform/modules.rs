@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use acceptance::{Lab, Workspace, assert_unchanged, under_each_tool, whole_life};
-
-const REQUIRED: &str = "terraform {\n  required_providers {\n    dynvm = { source = \"dynvm/dynvm\" }\n  }\n}\n";
+use acceptance::{Lab, REQUIRED, Workspace, assert_unchanged, under_each_tool, whole_life};
 
 /// A module of so many servers.
 const CLUSTER: &str = r#"
@@ -94,7 +92,10 @@ fn the_binary_speaks_to_people_too() {
     };
     let (code, stdout, stderr) = run(&[]);
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
-    assert!(stderr.contains("terraform"), "a friendly sentence: {stderr}");
+    assert!(
+        stderr.contains("Terraform or OpenTofu starts it"),
+        "a friendly sentence: {stderr}"
+    );
     let (code, stdout, _) = run(&["--version"]);
     assert_eq!(code, Some(0));
     assert!(stdout.starts_with("terraform-provider-dynvm 0."), "{stdout}");

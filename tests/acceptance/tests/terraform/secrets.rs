@@ -1,13 +1,11 @@
 //! Passwords and session references: in no log, diagnostic, state or plan, at any level, in any encoding. And logs that show at their level.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use acceptance::{Lab, Workspace, quoted, under_each_tool};
+use acceptance::{Lab, Wiretap, Workspace, quoted, under_each_tool};
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::json;
 use sim::{FaultKind, FaultRule};
 
 use crate::SERVER;
@@ -18,7 +16,6 @@ const PASSWORD: &str = "Qz7 ö/+&<\">'%=?wörd9";
 fn lab() -> Lab {
     Lab::changed(|world| {
         for pool in world.pools.values_mut() {
-            pool.tls = true;
             pool.password = PASSWORD.to_owned();
         }
     })
@@ -84,72 +81,59 @@ fn expect_silence(files: &BTreeMap<String, Vec<u8>>, secrets: &BTreeSet<String>)
     }
 }
 
-/// Runs a command while collecting the references of the sessions that are open meanwhile.
-fn run_watched(lab: &Lab, workspace: &Workspace, arguments: &[&str], sessions: &mut BTreeSet<String>) {
-    let running = workspace.spawn(arguments);
-    let known = sessions.len();
-    lab.until("a session", || {
-        for pool in ["lab1", "lab2"] {
-            let open = lab.call(pool, "session.get_all", json!([]));
-            let open = open.as_array().cloned().unwrap_or_default();
-            sessions.extend(open.iter().filter_map(|session| session.as_str().map(str::to_owned)));
-        }
-        sessions.len() > known
-    });
-    running.wait(Duration::from_secs(100)).expect_success();
-}
-
-/// Applies, plans and destroys at TRACE; returns the session references that were seen.
-fn traced_life(lab: &Lab, workspace: &mut Workspace) -> BTreeSet<String> {
-    // Slow goodbyes: so every session can be seen.
-    lab.control()
-        .fault(FaultRule::always("session.logout", FaultKind::Delay(20_000)));
+/// Applies, plans and destroys at TRACE; returns the session references that were used.
+fn traced_life(wire: &Wiretap, workspace: &mut Workspace) -> BTreeSet<String> {
     let log = workspace.path("logs").join("trace.log").display().to_string();
     workspace.set("TF_LOG", "TRACE");
     workspace.set("TF_LOG_PATH", &log);
-    let mut sessions = BTreeSet::new();
-    run_watched(
-        lab,
-        workspace,
-        &["apply", "-auto-approve", "-input=false"],
-        &mut sessions,
-    );
-    run_watched(
-        lab,
-        workspace,
-        &["plan", "-out=tfplan", "-input=false", "-json"],
-        &mut sessions,
-    );
+    workspace.apply();
+    workspace
+        .run(&["plan", "-out=tfplan", "-input=false", "-json"])
+        .expect_success();
     workspace.run(&["show", "-json", "tfplan"]).expect_success();
     workspace.run(&["show", "-json"]).expect_success();
-    run_watched(
-        lab,
-        workspace,
-        &["destroy", "-auto-approve", "-input=false", "-json"],
-        &mut sessions,
-    );
+    workspace.try_destroy().expect_code(0);
     workspace.unset("TF_LOG");
     let text = String::from_utf8_lossy(&std::fs::read(&log).expect("the log")).into_owned();
     assert!(
         text.contains("terraform-provider-dynvm: "),
         "the provider's own lines are in the log"
     );
+    let sessions = wire.sessions();
+    assert!(
+        sessions.len() >= 3,
+        "apply, plan and destroy each had one: {sessions:?}"
+    );
     sessions
+}
+
+#[test]
+fn a_secret_is_found_in_any_spelling() {
+    let text = |words: &str| BTreeMap::from([("log".to_owned(), words.as_bytes().to_vec())]);
+    let percent = utf8_percent_encode(PASSWORD, NON_ALPHANUMERIC).to_string();
+    let mut written = vec![PASSWORD.to_owned(), percent, quoted(PASSWORD), format!("{PASSWORD:?}")];
+    for before in ["", "r", "root:", "Basic x"] {
+        written.push(BASE64_STANDARD.encode(format!("{before}{PASSWORD}@pool")));
+    }
+    for words in written {
+        let files = text(&format!("2026-11-20 [TRACE] sent {words} to the pool"));
+        let found = std::panic::catch_unwind(|| expect_silence(&files, &BTreeSet::from([PASSWORD.to_owned()])));
+        assert!(found.is_err(), "{words}");
+    }
+    expect_silence(&text("nothing of it"), &BTreeSet::from([PASSWORD.to_owned()]));
 }
 
 #[test]
 fn nowhere_when_they_come_from_the_environment() {
     under_each_tool(|tool| {
         let lab = lab();
-        let pool = lab.pool("lab1");
+        let wire = lab.wiretap("lab1");
         let mut workspace = Workspace::new(tool);
-        workspace.set("DYNVM_URL", &pool.url);
+        workspace.set("DYNVM_URL", wire.url());
         workspace.set("DYNVM_PASSWORD", PASSWORD);
-        workspace.set("DYNVM_TLS_FINGERPRINT", &pool.member_fingerprints.join(","));
         workspace.main(&[&crate::server("  template = \"tmpl-debian12\"")]);
-        let mut secrets = traced_life(&lab, &mut workspace);
+        let mut secrets = traced_life(&wire, &mut workspace);
         secrets.insert(PASSWORD.to_owned());
-        assert!(secrets.len() > 3, "sessions were seen: {secrets:?}");
         expect_silence(&workspace.everything_written(), &secrets);
     });
 }
@@ -158,14 +142,15 @@ fn nowhere_when_they_come_from_the_environment() {
 fn in_no_log_and_no_state_when_they_come_from_a_variable() {
     under_each_tool(|tool| {
         let lab = lab();
-        let provider = ["lab1", "lab2"].iter().fold(lab.provider(), |provider, pool| {
-            provider.edit(pool, |block| block.with("password", "var.secret"))
+        let wire = lab.wiretap("lab1");
+        let provider = lab.provider().only("lab1").edit("lab1", |pool| {
+            pool.with("url", &quoted(wire.url())).with("password", "var.secret")
         });
         let mut workspace = Workspace::new(tool);
         workspace.set("TF_VAR_secret", PASSWORD);
         let variable = "variable \"secret\" {\n  type = string\n  sensitive = true\n}\n";
         workspace.main(&[variable, &provider.to_string(), SERVER]);
-        let mut secrets = traced_life(&lab, &mut workspace);
+        let mut secrets = traced_life(&wire, &mut workspace);
         secrets.insert(PASSWORD.to_owned());
         let mut files = workspace.everything_written();
         // Terraform itself keeps the values of variables in saved plans, and prints them with `show -json`.
