@@ -66,6 +66,8 @@ pub(crate) struct State {
     pub(crate) cidrs: HashMap<Ref, ipnet::IpNet>,
     /// Bytes in use on an SR; the field follows when the backend reports.
     pub(crate) used: HashMap<Ref, i64>,
+    /// Hosts that answer nobody.
+    pub(crate) unreachable: HashSet<Ref>,
     /// Bytes written through `/import_raw_vdi`.
     pub(crate) contents: HashMap<Ref, bytes::Bytes>,
     /// VMs whose guest keeps silent because a test said so.

@@ -1,14 +1,21 @@
 //! Restarts of xapi and changes of the coordinator: sessions and tasks are forgotten, calls under way die.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 
 use crate::class::task;
+use crate::clock::Pace;
 use crate::db::{Cls, Ref};
 use crate::failure::{Failure, Outcome};
 use crate::operations;
 use crate::pool::{Endpoint, Pool, State};
 use crate::session;
 use crate::value::Value;
+
+/// Silence after which a host counts as dead.
+const HEARTBEAT: Duration = Duration::from_secs(600);
 
 /// Restarts xapi on the coordinator.
 pub(crate) fn restart(pool: &Pool) {
@@ -91,4 +98,26 @@ pub(crate) fn find_host(state: &State, name: &str) -> Outcome<Ref> {
     by_name
         .map(|(r, _)| r.clone())
         .ok_or_else(|| Failure::new("UUID_INVALID", ["host", name]))
+}
+
+/// Writes whether a host's heartbeat is seen.
+pub(crate) fn set_live(state: &mut State, host: &Ref, live: bool) {
+    let metrics = state
+        .db
+        .get(Cls::Host, host, "metrics")
+        .map_or_else(|_| Ref::null(), Value::as_ref);
+    state.db.set_if(Cls::HostMetrics, &metrics, "live", Value::Bool(live));
+}
+
+/// A host that stays silent for ten minutes counts as dead.
+pub(crate) fn declare_dead_later(pool: &Arc<Pool>, host: &Ref) {
+    let (worker, host) = (pool.clone(), host.clone());
+    pool.background(async move {
+        worker.clock.sleep(HEARTBEAT, Pace::Idle).await;
+        worker.with(|state| {
+            if state.unreachable.contains(&host) {
+                set_live(state, &host, false);
+            }
+        });
+    });
 }

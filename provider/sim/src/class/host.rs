@@ -3,8 +3,9 @@
 use crate::class::vm::placement;
 use crate::context::Context;
 use crate::db::{Cls, Ref};
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::operations;
+use crate::pool::State;
 use crate::rpc::Args;
 use crate::value::Value;
 
@@ -12,7 +13,7 @@ pub(super) async fn call(ctx: &Context, name: &str, args: &Args) -> Option<Outco
     let host = args.reference(0);
     Some(match name {
         "get_servertime" | "get_server_localtime" => {
-            let found = ctx.with(|state| state.db.record(Cls::Host, &host).map(|_| ()));
+            let found = ctx.with(|state| assert_contact(state, &host));
             ctx.insist(ctx.pool.latencies.get_servertime_ms).await;
             found.map(|()| Value::Time(ctx.pool.now()))
         }
@@ -41,4 +42,30 @@ fn set_enabled(ctx: &Context, host: &Ref, enabled: bool) -> Outcome<Value> {
         operations::refresh(&mut state.db, Cls::Host, host);
         Ok(Value::Void)
     })
+}
+
+/// Fails for hosts that nobody reaches: at first their calls are lost, later they count as offline.
+pub(crate) fn assert_contact(state: &State, host: &Ref) -> Outcome<()> {
+    let metrics = state.db.get(Cls::Host, host, "metrics")?.as_ref();
+    if !state
+        .db
+        .get(Cls::HostMetrics, &metrics, "live")
+        .is_ok_and(Value::as_bool)
+    {
+        return Err(Failure::new("HOST_OFFLINE", [host.as_str()]));
+    }
+    if state.unreachable.contains(host) {
+        return Err(Failure::new("CANNOT_CONTACT_HOST", [host.as_str()]));
+    }
+    Ok(())
+}
+
+/// Fails when the host on which a VM runs is not reached.
+pub(crate) fn assert_contact_of(state: &State, vm: &Ref) -> Outcome<()> {
+    let host = state.db.get(Cls::Vm, vm, "resident_on")?.as_ref();
+    if host.is_null() {
+        Ok(())
+    } else {
+        assert_contact(state, &host)
+    }
 }

@@ -70,6 +70,13 @@ impl Hooks {
         }
     }
 
+    /// Notes that a request hangs.
+    pub(crate) fn hangs(&self, index: u64) {
+        if let Some(record) = self.lock().records.get_mut(&index) {
+            "HANGING".clone_into(&mut record.outcome);
+        }
+    }
+
     pub(super) fn index(&self) -> u64 {
         self.lock().next
     }

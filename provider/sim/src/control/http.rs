@@ -196,6 +196,10 @@ async fn pool_action(
             let HostSwitch { host, on } = value(body)?;
             control.set_host_reachable(&pool, &host, on)
         }
+        "host_live" => {
+            let HostSwitch { host, on } = value(body)?;
+            control.set_host_live(&pool, &host, on)
+        }
         "sr_free" => {
             let SrFree { sr, bytes } = value(body)?;
             control.set_sr_free(&pool, &sr, bytes)

@@ -274,7 +274,8 @@ impl Control {
         toolstack::set_coordinator(pool, &found).map_err(|f| refused(&f))
     }
 
-    /// Makes a host unreachable (connections are closed at once) or reachable again.
+    /// Makes a host unreachable (connections are closed at once, calls that need it fail) or reachable again. After ten
+    /// minutes of silence it counts as dead.
     ///
     /// # Errors
     /// No such host.
@@ -285,10 +286,29 @@ impl Control {
             .iter()
             .find(|h| h.name == host)
             .ok_or_else(|| missing("host", host))?;
+        let found = pool
+            .with(|state| toolstack::find_host(state, host))
+            .map_err(|_| missing("host", host))?;
         endpoint.reachable.store(reachable, Ordering::SeqCst);
-        if !reachable {
-            toolstack::cut_connections(endpoint);
+        if reachable {
+            pool.with(|state| state.unreachable.remove(&found));
+            return self.set_host_live(&pool.name, host, true);
         }
+        toolstack::cut_connections(endpoint);
+        pool.with(|state| state.unreachable.insert(found.clone()));
+        toolstack::declare_dead_later(pool, &found);
         Ok(())
+    }
+
+    /// Says whether a host's heartbeat is seen (`host_metrics.live`).
+    ///
+    /// # Errors
+    /// No such host.
+    pub fn set_host_live(&self, pool: &str, host: &str, live: bool) -> Result<(), ControlError> {
+        self.pool(pool)?.with(|state| {
+            let found = toolstack::find_host(state, host).map_err(|_| missing("host", host))?;
+            toolstack::set_live(state, &found, live);
+            Ok(())
+        })
     }
 }

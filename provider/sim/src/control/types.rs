@@ -67,7 +67,7 @@ pub struct RequestRecord {
     pub request_bytes: u64,
     /// Bytes of the body sent.
     pub response_bytes: u64,
-    /// `OK`, the XenAPI error code, `HTTP 500` and the like, or `CUT`.
+    /// `OK`, the XenAPI error code, `HTTP 500` and the like, `CUT`, `GARBAGE`; `HANGING` while an injected fault holds it.
     pub outcome: String,
     /// Number of the TCP connection that carried it.
     pub connection: u64,

@@ -126,7 +126,7 @@ impl Job {
         if hooks.is_held_at(index, HoldPoint::Before) {
             pool.clock.park(hooks.pass(index, HoldPoint::Before)).await;
         }
-        let after = match self.fault().await {
+        let after = match self.fault(index).await {
             Ok(after) => after,
             Err((outcome, early)) => {
                 hooks.end(index, pool.clock.real_us(), 0, &outcome);
@@ -206,7 +206,7 @@ impl Job {
     }
 
     /// Suffers the injected fault, if one is meant for this call. `Err` is the whole answer and how it is logged.
-    async fn fault(&self) -> Result<After, Early> {
+    async fn fault(&self, index: u64) -> Result<After, Early> {
         let Server { pool, hooks, .. } = &self.server;
         let body = String::from_utf8_lossy(&self.body);
         let Some(kind) = hooks.strike(&pool.name, self.plain_name(), &body) else {
@@ -225,6 +225,7 @@ impl Job {
             FaultKind::CutBefore => Err(("CUT".to_owned(), Err(Cut))),
             FaultKind::CutAfter => Ok(After::Cut),
             FaultKind::Hang => {
+                hooks.hangs(index);
                 let until = hooks.hanging();
                 pool.clock
                     .park(async {

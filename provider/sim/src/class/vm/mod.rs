@@ -9,6 +9,7 @@ pub(crate) mod placement;
 mod start;
 mod suspend;
 
+use crate::class::host::assert_contact_of;
 use crate::context::Context;
 use crate::db::{Cls, Ref};
 use crate::failure::{Failure, Outcome};
@@ -101,7 +102,12 @@ async fn begin_with(ctx: &Context, vm: &Ref, op: &'static str, others: Vec<Mark>
     let mut marks = vec![Mark::new(Cls::Vm, vm, op)];
     marks.extend(others);
     let target = vm.clone();
-    ops::begin(ctx, marks, ops::STANDARD, move |state| check_vm(&state.db, &target, op)).await
+    ops::begin(ctx, marks, ops::STANDARD, move |state| {
+        check_vm(&state.db, &target, op)?;
+        // Whatever touches the domain is done by the host that it runs on.
+        assert_contact_of(state, &target)
+    })
+    .await
 }
 
 /// The failure of setters that get a value out of range.

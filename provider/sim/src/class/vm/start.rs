@@ -6,6 +6,7 @@
 //! `guest_metrics` goes at the start and comes back empty with Running, sometimes twice.
 
 use super::{begin, placement};
+use crate::class::host::assert_contact;
 use crate::class::message;
 use crate::clock::Pace;
 use crate::context::Context;
@@ -121,6 +122,7 @@ fn check_disks(state: &State, vm: &Ref) -> Outcome<()> {
 }
 
 async fn build(ctx: &Context, vm: &Ref, host: &Ref, paused: bool) -> Outcome<()> {
+    ctx.with(|state| assert_contact(state, host))?;
     let devices = ctx.with(|state| device_marks(state, vm));
     let mut marks = vec![Mark::new(Cls::Host, host, "vm_start")];
     marks.extend(devices);
