@@ -2,8 +2,17 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a test that cannot go on fails"
 )]
 
+mod addresses;
+mod budget;
+mod deleting;
+mod errors;
+mod faults;
 mod lab;
+mod leases;
 mod life;
+mod lists;
+mod room;

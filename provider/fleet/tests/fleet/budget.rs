@@ -1,0 +1,132 @@
+//! How many requests things take, login and logout left out.
+
+use futures::StreamExt as _;
+use sim::{RequestRecord, World};
+
+use crate::lab::{Lab, spec};
+
+/// A lab with very many VMs of others.
+async fn crowded() -> Lab {
+    Lab::small_with(|world: &mut World| {
+        let foreign = world.pools["lab1"].vms.get_mut("foreign").unwrap();
+        foreign.count = 1000;
+        foreign.running = false;
+    })
+    .await
+}
+
+/// The requests of which each began after another one's end, without the long-poll.
+fn chain(requests: &[RequestRecord]) -> usize {
+    let mut polls = requests
+        .iter()
+        .filter(|request| request.method == "event.from")
+        .map(|request| request.index);
+    // The first is the snapshot, the second reads what the clone is; all others wait.
+    let (first, second) = (polls.next(), polls.next());
+    let waits = |request: &&RequestRecord| {
+        request.method != "event.from" || Some(request.index) == first || Some(request.index) == second
+    };
+    let mut counted: Vec<&RequestRecord> = requests.iter().filter(waits).collect();
+    counted.sort_by_key(|request| request.ended_us);
+    let mut links = 0;
+    let mut free_from = 0;
+    for request in counted {
+        if request.started_us >= free_from {
+            links += 1;
+            free_from = request.ended_us.unwrap_or(u64::MAX);
+        }
+    }
+    links
+}
+
+fn listed(requests: &[RequestRecord]) -> String {
+    let lines = requests
+        .iter()
+        .map(|r| format!("{} {}..{:?} {}", r.index, r.started_us, r.ended_us, r.method));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_life_in_a_crowded_pool() {
+    let lab = crowded().await;
+    let server = lab.create(spec("web")).await.unwrap();
+    let requests = lab.requests();
+    assert!(
+        requests.len() <= 18,
+        "create took {}:\n{}",
+        requests.len(),
+        listed(&requests)
+    );
+    let links = chain(&requests);
+    assert!(links <= 10, "create's longest chain is {links}:\n{}", listed(&requests));
+
+    lab.control.reset_requests();
+    lab.second().read(&server.key()).await.unwrap().unwrap();
+    let requests = lab.requests();
+    assert!(
+        requests.len() <= 8,
+        "refresh took {}:\n{}",
+        requests.len(),
+        listed(&requests)
+    );
+
+    lab.control.reset_requests();
+    let other = lab.second();
+    other
+        .delete(&server.key(), std::time::Duration::from_secs(60), Default::default())
+        .await
+        .unwrap();
+    let requests = lab.requests();
+    assert!(
+        requests.len() <= 10,
+        "delete took {}:\n{}",
+        requests.len(),
+        listed(&requests)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refresh_of_two_hundred_servers_ten_at_a_time() {
+    let lab = crowded().await;
+    let mut wanted = spec("web");
+    wanted.image = fleet::Image::Template("tmpl-no-agent".into());
+    wanted.wait.for_ip = false;
+    let one = lab.create(wanted).await.unwrap();
+    let vm = lab.vm(&one).await;
+    lab.call("VM.hard_shutdown", serde_json::json!([vm])).await;
+    let mut keys = vec![one.key()];
+    for n in 1..200 {
+        let copy = lab.call("VM.clone", serde_json::json!([vm, format!("web-{n}")])).await;
+        let uuid = lab.call("VM.get_uuid", serde_json::json!([copy])).await;
+        let uuid = uuid.as_str().unwrap();
+        let other_config = serde_json::json!({
+            "dynvm:vm": uuid,
+            "dynvm:spec": r#"{"request_id":"00000000000000000000000007","provider":"0.1.0","created_at":"2026-11-20T10:00:00Z"}"#,
+        });
+        lab.call("VM.set_other_config", serde_json::json!([copy, other_config]))
+            .await;
+        keys.push(fleet::ServerKey {
+            vm: uuid.parse().unwrap(),
+            request_id: None,
+            ..one.key()
+        });
+    }
+    lab.control.reset_requests();
+    let fleet = lab.second();
+    let reads = keys.iter().map(|key| fleet.read(key));
+    let servers: Vec<_> = futures::stream::iter(reads).buffer_unordered(10).collect().await;
+    assert_eq!(
+        servers
+            .iter()
+            .filter(|read| read.as_ref().unwrap().as_ref().unwrap().managed)
+            .count(),
+        200
+    );
+    let requests = lab.requests();
+    assert!(
+        requests.len() <= 12,
+        "200 reads took {}:\n{}",
+        requests.len(),
+        listed(&requests)
+    );
+}

@@ -1,0 +1,319 @@
+//! Every request of a create and of a delete fails once in every way: what is there afterwards is known, or marked.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fleet::{Error, Fleet, Server, ServerSpec};
+use serde_json::{Value, json};
+use sim::{FaultKind, FaultRule};
+use tokio_util::sync::CancellationToken;
+
+use crate::lab::{Lab, spec};
+
+fn refused() -> FaultKind {
+    FaultKind::Error {
+        code: "INTERNAL_ERROR".into(),
+        params: vec!["injected".into()],
+    }
+}
+
+fn bounded(name: &str) -> ServerSpec {
+    let mut bounded = spec(name);
+    bounded.create_timeout = Duration::from_secs(4);
+    bounded
+}
+
+async fn create(fleet: &Arc<Fleet>, spec: ServerSpec) -> Result<Server, fleet::CreateFailure> {
+    fleet.create(spec, CancellationToken::new(), &|_| {}).await
+}
+
+async fn delete(fleet: &Arc<Fleet>, server: &Server) -> Result<fleet::DeleteReport, Error> {
+    fleet
+        .delete(&server.key(), Duration::from_secs(20), CancellationToken::new())
+        .await
+}
+
+/// Says whether a VM can be told from those of others by whoever cleans up.
+fn is_attributed(vm: &Value) -> bool {
+    let (name, keys) = (
+        vm["name_label"].as_str().unwrap(),
+        vm["other_config"].as_object().unwrap(),
+    );
+    let is_leased = keys
+        .keys()
+        .any(|key| key.starts_with("dynvm:creating=") || key.starts_with("dynvm:expires="));
+    let is_marked = keys.get("dynvm:vm") == Some(&vm["uuid"]) && is_leased;
+    fleet::BirthName::parse(name).is_some() || is_marked
+}
+
+/// Removes what a reaper would.
+async fn reap(lab: &Lab) {
+    for vm in lab.traces().await {
+        assert!(is_attributed(&vm), "{vm}");
+        let reference = lab.call("VM.get_by_uuid", json!([vm["uuid"]])).await;
+        for vbd in vm["VBDs"].as_array().unwrap() {
+            let vbd = lab.call("VBD.get_record", json!([vbd])).await;
+            if vbd["type"] == "Disk" {
+                lab.call("VDI.destroy", json!([vbd["VDI"]])).await;
+            }
+        }
+        lab.call("VM.destroy", json!([reference])).await;
+    }
+}
+
+/// How many requests a create and a delete take, login included.
+async fn lengths(lab: &Lab) -> (u64, u64) {
+    let fleet = lab.second();
+    lab.control.reset_requests();
+    let server = create(&fleet, bounded("web")).await.unwrap();
+    let of_create = lab.control.requests().len();
+    let fleet = lab.second();
+    lab.control.reset_requests();
+    delete(&fleet, &server).await.unwrap();
+    (
+        u64::try_from(of_create).unwrap(),
+        u64::try_from(lab.control.requests().len()).unwrap(),
+    )
+}
+
+async fn create_fails_at_each_step(kind: FaultKind) {
+    let lab = Lab::small().await;
+    let (steps, _) = lengths(&lab).await;
+    let before = lab.control.world();
+    for skip in 0..steps {
+        let rule = FaultRule {
+            method: "*".into(),
+            skip,
+            count: 1,
+            kind: kind.clone(),
+            ..FaultRule::default()
+        };
+        lab.control.fault(rule);
+        lab.control.reset_requests();
+        let outcome = create(&lab.second(), bounded("web")).await;
+        lab.control.clear_faults();
+        let fleet = lab.second();
+        match outcome {
+            Ok(server) => {
+                delete(&fleet, &server).await.unwrap();
+            }
+            Err(fleet::CreateFailure { left: Some(server), .. }) => {
+                delete(&fleet, &server).await.unwrap();
+            }
+            // Nothing, or a clone that nobody could be told of.
+            Err(fleet::CreateFailure { error, left: None }) => {
+                let clones = lab.traces().await;
+                let is_unknown = matches!(error, Error::CloneUnknown { .. } | Error::NotUndone { .. });
+                assert!(clones.is_empty() || is_unknown, "step {skip}: {error}: {clones:?}");
+                reap(&lab).await;
+            }
+        }
+        assert_eq!(lab.control.world(), before, "step {skip} {kind:?}");
+    }
+}
+
+async fn delete_fails_at_each_step(kind: FaultKind) {
+    let lab = Lab::small().await;
+    let (_, steps) = lengths(&lab).await;
+    let before = lab.control.world();
+    for skip in 0..steps {
+        let server = create(&lab.second(), bounded("web")).await.unwrap();
+        let rule = FaultRule {
+            method: "*".into(),
+            skip,
+            count: 1,
+            kind: kind.clone(),
+            ..FaultRule::default()
+        };
+        lab.control.fault(rule);
+        let outcome = delete(&lab.second(), &server).await;
+        lab.control.clear_faults();
+        if outcome.is_err() {
+            // What is left is the server still: the next run finds it and ends the work.
+            delete(&lab.second(), &server).await.unwrap();
+        }
+        assert_eq!(lab.control.world(), before, "step {skip} {kind:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_create_that_is_refused_at_any_step_leaves_nothing_unknown() {
+    create_fails_at_each_step(refused()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_create_that_is_cut_before_any_step_leaves_nothing_unknown() {
+    create_fails_at_each_step(FaultKind::CutBefore).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_create_that_is_cut_after_any_step_leaves_nothing_unknown() {
+    create_fails_at_each_step(FaultKind::CutAfter).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delete_that_is_refused_at_any_step_can_be_repeated() {
+    delete_fails_at_each_step(refused()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delete_that_is_cut_before_any_step_can_be_repeated() {
+    delete_fails_at_each_step(FaultKind::CutBefore).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delete_that_is_cut_after_any_step_can_be_repeated() {
+    delete_fails_at_each_step(FaultKind::CutAfter).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clone_whose_answer_was_lost_is_found_and_not_made_twice() {
+    let lab = Lab::small().await;
+    lab.control.fault(FaultRule::once("VM.clone", FaultKind::CutAfter));
+    let server = lab.create(spec("web")).await.unwrap();
+    assert!(server.ip_address.is_some());
+    assert_eq!(
+        lab.requests()
+            .iter()
+            .filter(|request| request.method == "VM.clone")
+            .count(),
+        1
+    );
+    assert_eq!(lab.traces().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_undo_leaves_the_server_marked_and_named() {
+    let lab = Lab::small().await;
+    lab.control.fault(FaultRule::once("VM.start", refused()));
+    lab.control.fault(FaultRule::once("VDI.destroy", refused()));
+    let failure = lab.create(spec("web")).await.unwrap_err();
+    assert!(matches!(failure.error, Error::NotUndone { .. }), "{}", failure.error);
+    let left = failure.left.unwrap();
+    let traces = lab.traces().await;
+    assert_eq!(traces.len(), 1);
+    assert!(is_attributed(&traces[0]));
+    lab.delete(&left).await.unwrap();
+    assert!(lab.traces().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupt_ends_the_wait_at_once_and_names_what_exists() {
+    let lab = Lab::small().await;
+    let mut wanted = spec("web");
+    wanted.image = fleet::Image::Template("tmpl-no-agent".into());
+    let cancel = CancellationToken::new();
+    let when_running = |server: &Server| {
+        if server.power_state == fleet::PowerState::Running {
+            cancel.cancel();
+        }
+    };
+    let begun = Instant::now();
+    let failure = lab
+        .fleet
+        .create(wanted, cancel.clone(), &when_running)
+        .await
+        .unwrap_err();
+    assert!(failure.error.is_cancelled());
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    let left = failure.left.unwrap();
+    let traces = lab.traces().await;
+    assert_eq!(traces[0]["uuid"], json!(left.id.to_string()));
+    assert!(is_attributed(&traces[0]));
+    lab.delete(&left).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_create_that_takes_too_long_is_undone() {
+    let lab = Lab::small().await;
+    let before = lab.control.world();
+    let mut wanted = spec("web");
+    wanted.image = fleet::Image::Template("tmpl-no-agent".into());
+    wanted.create_timeout = Duration::from_millis(600);
+    let failure = lab.create(wanted).await.unwrap_err();
+    let text = failure.error.to_string();
+    assert!(matches!(failure.error, Error::CreateTimeout { .. }), "{text}");
+    assert!(text.contains("without a usable address"), "{text}");
+    assert!(failure.left.is_none());
+    assert_eq!(lab.control.world(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_destroyed_while_its_address_is_awaited() {
+    let lab = Lab::small().await;
+    let mut wanted = spec("web");
+    wanted.image = fleet::Image::Template("tmpl-no-agent".into());
+    let control = lab.control.clone();
+    let when_running = move |server: &Server| {
+        if server.power_state == fleet::PowerState::Running {
+            control.destroy_vm(&server.id.to_string()).unwrap();
+        }
+    };
+    let failure = lab
+        .fleet
+        .create(wanted, CancellationToken::new(), &when_running)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(failure.error, Error::Gone { .. } | Error::Stopped { .. }),
+        "{}",
+        failure.error
+    );
+    assert!(failure.left.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_of_the_toolstack_in_the_middle_is_survived() {
+    let lab = Lab::small().await;
+    let control = lab.control.clone();
+    let when_running = move |server: &Server| {
+        if server.power_state == fleet::PowerState::Running {
+            control.restart_toolstack("lab1").unwrap();
+        }
+    };
+    let server = lab
+        .fleet
+        .create(spec("web"), CancellationToken::new(), &when_running)
+        .await
+        .unwrap();
+    assert!(server.ip_address.is_some() && server.lease.expires_at.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_during_the_birth_stops_the_creator() {
+    let lab = Lab::small().await;
+    lab.create(spec("first")).await.unwrap();
+    // The second create of a process: its requests are known, and the one after the tags reads again.
+    let index = lab.control.request_index();
+    let next = {
+        let fleet = Arc::clone(&lab.fleet);
+        let probe = lab.control.clone();
+        probe.reset_requests();
+        let server = create(&fleet, spec("probe")).await.unwrap();
+        let reread = probe
+            .requests()
+            .into_iter()
+            .find(|request| request.method == "VM.get_record")
+            .unwrap();
+        delete(&fleet, &server).await.unwrap();
+        reread.index - index
+    };
+    let held = lab.control.request_index() + next;
+    lab.control.hold(held, sim::HoldPoint::Before);
+    let fleet = Arc::clone(&lab.fleet);
+    let creating = tokio::spawn(async move { create(&fleet, spec("second")).await });
+    lab.control.held(held).await;
+    let born = lab
+        .traces()
+        .await
+        .into_iter()
+        .find(|vm| vm["name_label"] != "first")
+        .unwrap();
+    let vm = lab.call("VM.get_by_uuid", json!([born["uuid"]])).await;
+    lab.call("VM.add_tags", json!([vm, "dynvm:reaping=01JD4Q8QCGTF0000000000000A"]))
+        .await;
+    lab.control.release(held);
+    let failure = creating.await.unwrap().unwrap_err();
+    assert!(matches!(failure.error, Error::BeingReaped { .. }), "{}", failure.error);
+    assert_eq!(lab.call("VM.get_power_state", json!([vm])).await, json!("Halted"));
+}

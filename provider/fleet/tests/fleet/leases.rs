@@ -1,0 +1,165 @@
+//! Changing a server in place.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use fleet::{Changes, Error};
+use serde_json::json;
+
+use crate::lab::{Lab, spec};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn ttl(ttl: Duration) -> Changes {
+    Changes {
+        ttl: Some(ttl),
+        ..Changes::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ttl_counts_from_the_start_longer_or_shorter() {
+    let lab = Lab::small().await;
+    let server = lab.create(spec("web")).await.unwrap();
+    for hours in [4, 2, 3] {
+        let changed = lab.update(&server, ttl(HOUR * hours)).await.unwrap();
+        assert_eq!(changed.lease.started_at, server.lease.started_at);
+        let lasts = changed.lease.expires_at.unwrap().as_second() - changed.lease.started_at.unwrap().as_second();
+        assert_eq!(lasts, 3600 * i64::from(hours));
+        let tags = lab.vm_record(&server).await["tags"].clone();
+        let expires = tags
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|tag| tag.as_str().unwrap().starts_with("dynvm:expires"));
+        assert_eq!(expires.count(), 1, "earlier marks are removed");
+    }
+    let failure = lab.update(&server, ttl(Duration::ZERO)).await.unwrap_err();
+    assert!(matches!(failure.error, Error::TtlPast { .. }), "{}", failure.error);
+    assert!(failure.server.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewal_starts_anew_by_the_coordinators_clock() {
+    let lab = Lab::small().await;
+    let server = lab.create(spec("web")).await.unwrap();
+    lab.control.set_clock_offset("lab1", 7200).unwrap();
+    let renew = Changes {
+        renew: true,
+        ..Changes::default()
+    };
+    let fleet = lab.second();
+    let renewed = fleet.update(&server.key(), renew, Default::default()).await.unwrap();
+    let later = renewed.lease.started_at.unwrap().as_second() - server.lease.started_at.unwrap().as_second();
+    assert!((7199..7260).contains(&later), "{later}");
+    assert_eq!(renewed.lease.ttl, Some(HOUR));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_and_tags_change_and_those_of_others_stay() {
+    let lab = Lab::small().await;
+    let server = lab.create(spec("web")).await.unwrap();
+    let vm = lab.vm(&server).await;
+    lab.call("VM.add_tags", json!([vm, "backup"])).await;
+    let set = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect::<BTreeSet<_>>();
+    let changes = Changes {
+        name: Some("db".into()),
+        tags: Some((set(&["web"]), set(&["db", "blue"]))),
+        ..Changes::default()
+    };
+    let changed = lab.update(&server, changes).await.unwrap();
+    assert_eq!(changed.name, "db");
+    assert_eq!(changed.tags, set(&["backup", "blue", "db"]));
+    assert_eq!(changed.lease, server.lease);
+    assert_eq!(changed.ip_address, server.ip_address);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_marks_are_written_again() {
+    let lab = Lab::small().await;
+    let server = lab.create(spec("web")).await.unwrap();
+    let id = server.id.to_string();
+    lab.control.set_other_config(&id, Default::default()).unwrap();
+    lab.control.set_tags(&id, vec!["web".into()]).unwrap();
+    let lost = lab.second().read(&server.key()).await.unwrap().unwrap();
+    assert!(!lost.managed && lost.lease.expires_at.is_none());
+    let repaired = lab.update(&server, ttl(HOUR)).await.unwrap();
+    assert!(repaired.managed, "{repaired:?}");
+    assert_eq!(repaired.request_id, server.request_id);
+    assert!(repaired.lease.started_at >= server.lease.started_at);
+    assert_eq!(repaired.owner.as_deref(), Some("ci/nightly"));
+    lab.delete(&server).await.unwrap();
+    assert!(lab.traces().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_expiry_that_a_person_stripped_is_null_and_written_again() {
+    let lab = Lab::small().await;
+    let server = lab.create(spec("web")).await.unwrap();
+    let vm = lab.vm(&server).await;
+    let record = lab.vm_record(&server).await;
+    let mark = record["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|tag| tag.as_str().unwrap().starts_with("dynvm:expires"))
+        .unwrap();
+    lab.call("VM.remove_tags", json!([vm, mark])).await;
+    lab.call("VM.remove_from_other_config", json!([vm, mark])).await;
+    let stripped = lab.second().read(&server.key()).await.unwrap().unwrap();
+    assert!(stripped.managed && stripped.lease.expires_at.is_none());
+    let repaired = lab.update(&server, ttl(HOUR)).await.unwrap();
+    assert!(repaired.lease.expires_at.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vm_of_a_person_is_taken_on_with_the_disks_that_go_with_it() {
+    let lab = Lab::small().await;
+    let found = lab
+        .fleet
+        .find(&fleet::ServerQuery::Name {
+            name: "foreign-1".into(),
+            pool: None,
+        })
+        .await
+        .unwrap();
+    assert!(!found.managed);
+    let taken = lab.update(&found, ttl(HOUR)).await.unwrap();
+    assert!(taken.managed && taken.lease.expires_at.is_some());
+    assert_eq!(taken.disk_bytes, found.disk_bytes);
+    let report = lab.delete(&taken).await.unwrap();
+    assert!(report.kept_disks.is_empty(), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claimed_server_is_not_renewed() {
+    let lab = Lab::small().await;
+    let server = lab.create(spec("web")).await.unwrap();
+    let vm = lab.vm(&server).await;
+    lab.call("VM.add_tags", json!([vm, "dynvm:reaping=01JD4Q8QCGTF0000000000000A"]))
+        .await;
+    let before = lab.vm_record(&server).await["tags"].clone();
+    let failure = lab.update(&server, ttl(HOUR * 4)).await.unwrap_err();
+    assert!(matches!(failure.error, Error::BeingReaped { .. }), "{}", failure.error);
+    assert_eq!(
+        lab.vm_record(&server).await["tags"],
+        before,
+        "the own mark is taken back"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_extension_by_a_tag_is_read_back() {
+    let lab = Lab::small().await;
+    let server = lab.create(spec("web")).await.unwrap();
+    let vm = lab.vm(&server).await;
+    let later = server.lease.expires_at.unwrap().as_second() + 3600;
+    let later = jiff::Timestamp::from_second(later).unwrap();
+    let mark = format!(
+        "dynvm:expires={}/01JD4Q8QCGTF0000000000000A",
+        fleet::lease::format_time(later)
+    );
+    lab.call("VM.add_tags", json!([vm, mark])).await;
+    let read = lab.second().read(&server.key()).await.unwrap().unwrap();
+    assert_eq!(read.lease.expires_at, Some(later));
+}
