@@ -1,4 +1,10 @@
 //! `event.from`: from the state, once per object, with a memory for deletions; tasks and messages.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests fail by panicking"
+)]
 
 mod lab;
 

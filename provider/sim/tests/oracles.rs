@@ -1,6 +1,7 @@
 //! Independent clients against the simulator: the official Python SDK, and Xen Orchestra's npm `xen-api`.
 //!
 //! Both are installed on demand into the target folder, at the versions that stand here and in `package.json`.
+#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests fail by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
