@@ -66,6 +66,8 @@ pub(crate) struct State {
     pub(crate) cidrs: HashMap<Ref, ipnet::IpNet>,
     /// Bytes in use on an SR; the field follows when the backend reports.
     pub(crate) used: HashMap<Ref, i64>,
+    /// The copy that a new coordinator would start from.
+    pub(crate) backup: Option<Box<Backup>>,
     /// Hosts that answer nobody.
     pub(crate) unreachable: HashSet<Ref>,
     /// Bytes written through `/import_raw_vdi`.
@@ -86,6 +88,14 @@ pub(crate) struct State {
     pub(crate) instants: HashMap<String, VmInstants>,
     /// The coordinator's wall clock when the lock was taken.
     pub(crate) wall: i64,
+}
+
+/// What the members hold of the coordinator's database, and what was on disks then.
+#[derive(Debug)]
+pub(crate) struct Backup {
+    pub(crate) db: Db,
+    pub(crate) disks: HashMap<Ref, Disk>,
+    pub(crate) used: HashMap<Ref, i64>,
 }
 
 impl Pool {

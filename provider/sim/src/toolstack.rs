@@ -10,7 +10,7 @@ use crate::clock::Pace;
 use crate::db::{Cls, Ref};
 use crate::failure::{Failure, Outcome};
 use crate::operations;
-use crate::pool::{Endpoint, Pool, State};
+use crate::pool::{Backup, Endpoint, Pool, State};
 use crate::session;
 use crate::value::Value;
 
@@ -120,4 +120,27 @@ pub(crate) fn declare_dead_later(pool: &Arc<Pool>, host: &Ref) {
             }
         });
     });
+}
+
+/// Copies the database to the members, as the coordinator does every five minutes.
+pub(crate) fn back_up(state: &mut State) {
+    let (db, disks, used) = (state.db.clone(), state.disks.clone(), state.used.clone());
+    state.backup = Some(Box::new(Backup { db, disks, used }));
+}
+
+/// Starts again from the members' copy: what was written since is gone, and the generation goes back.
+pub(crate) fn roll_back(pool: &Pool) -> bool {
+    let rolled = pool.with(|state| {
+        let Some(backup) = state.backup.take() else {
+            return false;
+        };
+        state.db = backup.db;
+        state.disks = backup.disks;
+        state.used = backup.used;
+        true
+    });
+    if rolled {
+        restart(pool);
+    }
+    rolled
 }

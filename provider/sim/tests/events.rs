@@ -227,3 +227,23 @@ async fn plain_calls_leave_their_task_in_the_memory_of_deletions() {
         .collect();
     assert_eq!(names, ["VM_SHUTDOWN"]);
 }
+
+#[tokio::test]
+async fn a_new_coordinator_may_know_less() {
+    let lab = Lab::start(ClockMode::Auto).await;
+    let kept = lab.clone_of("linux", "kept").await;
+    lab.control.back_up("one").unwrap();
+    let lost = lab.clone_of("linux", "lost").await;
+    lab.call("VM.set_name_label", vec![json!(kept), json!("renamed")]).await;
+    let mut poll = poll(&lab).await;
+    lab.control.roll_back("one").unwrap();
+    assert_eq!(lab.text("VM.get_name_label", vec![json!(kept)]).await, "kept");
+    lab.fails("VM.get_uuid", vec![json!(lost)], "HANDLE_INVALID").await;
+    lab.call("VM.set_name_label", vec![json!(kept), json!("again")]).await;
+    assert_eq!(
+        poll.next(&lab, &["vm"], 0.0).await,
+        [],
+        "the old token lies in the future"
+    );
+    assert!(lab.control.roll_back("one").is_err(), "one copy, one return");
+}

@@ -8,6 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::types::{FaultKind, FaultRule, HoldPoint, RequestRecord};
 
+/// Requests remembered at most; older ones are forgotten.
+const MOST_RECORDS: usize = 200_000;
+
 /// Shared by all servers of a simulator.
 #[derive(Debug)]
 pub(crate) struct Hooks {
@@ -56,6 +59,9 @@ impl Hooks {
         record.index = index;
         record.after = inner.latest_end.map(|(_, index)| index);
         inner.records.insert(index, record);
+        if inner.records.len() > MOST_RECORDS {
+            inner.records.pop_first();
+        }
         index
     }
 

@@ -1,4 +1,18 @@
 //! The control API over HTTP: every call of [`Control`] under `/control/...`, with the same types as JSON.
+//!
+//! | request | call |
+//! |---|---|
+//! | `GET pools`, `world`, `requests`, `request_index`, `events`, `sr_operations`, `instants`, `clock`, `disks/{uuid}` | the call of that name |
+//! | `DELETE requests`, `faults` | `reset_requests`, `clear_faults` |
+//! | `POST faults` (a rule) | `fault` |
+//! | `POST holds/{index}/before` or `after`; `GET` and `DELETE holds/{index}` | `hold`; `held`, `release` |
+//! | `POST clock/advance` `{"ms": 5000}` | `advance` |
+//! | `DELETE vms/{uuid}`; `POST vms/{uuid}/{power_state, tags, other_config, networks, never}` (the value) | pokes of a VM |
+//! | `POST pools/{pool}/{restart, back_up, roll_back, replace, uuid, certificate}` | pokes of a pool |
+//! | `POST pools/{pool}/{clock_offset, coordinator}` (the value) | pokes of a pool |
+//! | `POST pools/{pool}/{host_enabled, host_reachable, host_live}` `{"host": "xen11", "on": false}` | pokes of a host |
+//! | `POST pools/{pool}/sr_free` `{"sr": "ssd", "bytes": 0}` | `set_sr_free` |
+//! | `POST pools/{pool}/call/{method}` (parameters without the session) | `call` |
 
 use std::future::IntoFuture;
 use std::time::Duration;
@@ -184,6 +198,8 @@ async fn pool_action(
     done(match action.as_str() {
         "restart" => control.restart_toolstack(&pool),
         "uuid" => return control.change_pool_uuid(&pool).map(|uuid| Json(Value::String(uuid))),
+        "back_up" => control.back_up(&pool),
+        "roll_back" => control.roll_back(&pool),
         "replace" => control.replace_pool(&pool),
         "certificate" => control.change_certificate(&pool),
         "clock_offset" => control.set_clock_offset(&pool, value(body)?),

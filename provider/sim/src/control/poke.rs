@@ -179,6 +179,28 @@ impl Control {
         Ok(())
     }
 
+    /// Copies the database to the members, for [`Control::roll_back`].
+    ///
+    /// # Errors
+    /// No such pool.
+    pub fn back_up(&self, pool: &str) -> Result<(), ControlError> {
+        self.pool(pool)?.with(toolstack::back_up);
+        Ok(())
+    }
+
+    /// Restarts xapi from the copy that [`Control::back_up`] made: all that was written since is gone.
+    ///
+    /// # Errors
+    /// No such pool, or no copy.
+    pub fn roll_back(&self, pool: &str) -> Result<(), ControlError> {
+        if toolstack::roll_back(self.pool(pool)?) {
+            return Ok(());
+        }
+        Err(ControlError::Refused {
+            message: "no copy of the database was made".to_owned(),
+        })
+    }
+
     /// Gives the pool object a new UUID, as if another pool stood behind the URL; returns it.
     ///
     /// # Errors

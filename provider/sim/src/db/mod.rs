@@ -20,7 +20,7 @@ use crate::value::{Map, Value};
 use relation::forward;
 
 /// All tables of a pool.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Db {
     tables: Vec<Table>,
     generation: u64,

@@ -10,7 +10,7 @@ use crate::value::Value;
 const DELETED_MOST: usize = 512;
 
 /// A row and the generations at which it appeared and last changed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) record: Arc<Record>,
     pub(crate) created: u64,
@@ -26,7 +26,7 @@ pub(crate) struct Deleted {
 }
 
 /// The rows of a class.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
     pub(crate) rows: BTreeMap<Ref, Row>,
     pub(crate) by_uuid: HashMap<Arc<str>, Ref>,

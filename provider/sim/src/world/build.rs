@@ -34,6 +34,7 @@ pub(crate) fn build(spec: &PoolSpec, name: &str, seed: u64, addresses: &[String]
         doomed: HashSet::new(),
         cidrs: HashMap::new(),
         used: HashMap::new(),
+        backup: None,
         unreachable: HashSet::new(),
         contents: HashMap::new(),
         muted: HashSet::new(),

@@ -2,7 +2,7 @@
 //!
 //! A failure takes back the disks made so far; a crash of xapi leaves them, without a VM.
 
-use super::begin;
+use super::{begin, note_created};
 use crate::class::vdi::{self, Derived};
 use crate::class::{message, vif};
 use crate::context::Context;
@@ -67,12 +67,7 @@ pub(super) async fn derive(ctx: &Context, vm: &Ref, name: &str, how: How) -> Out
             How::Snapshot => "VM_SNAPSHOTTED",
         };
         message::about_vm(state, vm, word);
-        let uuid = state
-            .db
-            .get(Cls::Vm, &copy, "uuid")
-            .map(|v| v.as_str().to_owned())
-            .unwrap_or_default();
-        state.instants.entry(uuid).or_default().created_us = Some(ctx.pool.clock.real_us());
+        note_created(ctx, state, &copy);
     });
     Ok(copy)
 }

@@ -15,6 +15,7 @@ use crate::db::{Cls, Ref};
 use crate::failure::{Failure, Outcome};
 use crate::operations::{self, check_vm};
 use crate::ops::{self, Mark, Running};
+use crate::pool::State;
 use crate::rpc::Args;
 use crate::value::Value;
 
@@ -35,7 +36,7 @@ pub(super) async fn call(ctx: &Context, name: &str, args: &Args) -> Option<Outco
         "snapshot" => clone::derive(ctx, &vm, args.str(1), clone::How::Snapshot)
             .await
             .map(Value::from),
-        "create" => ctx.with(|state| create::create(state, args.get(0))).map(Value::from),
+        "create" => create(ctx, args.get(0)).map(Value::from),
         "destroy" => void(create::destroy(ctx, &vm).await),
         "provision" => void(create::provision(ctx, &vm).await),
         "set_is_a_template" => void(ctx.with(|state| create::set_is_a_template(state, &vm, args.bool(1)))),
@@ -55,6 +56,21 @@ pub(super) async fn call(ctx: &Context, name: &str, args: &Args) -> Option<Outco
         "pool_migrate" => void(migrate::pool_migrate(ctx, &vm, &args.reference(1)).await),
         _ => return queries(ctx, &vm, name, args).or_else(|| configure::call(ctx, &vm, name, args)),
     })
+}
+
+fn create(ctx: &Context, argument: &Value) -> Outcome<Ref> {
+    ctx.with(|state| {
+        let vm = create::create(state, argument)?;
+        note_created(ctx, state, &vm);
+        Ok(vm)
+    })
+}
+
+/// Notes for the bench when a VM appeared.
+fn note_created(ctx: &Context, state: &mut State, vm: &Ref) {
+    if let Ok(uuid) = state.db.get(Cls::Vm, vm, "uuid").map(|v| v.as_str().to_owned()) {
+        state.instants.entry(uuid).or_default().created_us = Some(ctx.pool.clock.real_us());
+    }
 }
 
 fn queries(ctx: &Context, vm: &Ref, name: &str, args: &Args) -> Option<Outcome<Value>> {
