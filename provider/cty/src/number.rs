@@ -78,14 +78,6 @@ impl Number {
         }
     }
 
-    /// The float that is exactly this number, if there is one.
-    #[must_use]
-    pub fn to_exact_f64(&self) -> Option<f64> {
-        let float = self.to_f64();
-        let exact = BigDecimal::try_from(float).ok()?;
-        (exact == self.to_decimal()).then_some(float)
-    }
-
     /// Says whether the number has no fraction.
     #[must_use]
     pub fn is_integer(&self) -> bool {
@@ -251,9 +243,6 @@ mod tests {
         assert_eq!(Number::from_f64(-0.0), Ok(Number::from(0i64)));
         assert!(Number::from_f64(f64::NAN).is_err());
         assert!(Number::from_f64(f64::INFINITY).is_err());
-        assert_eq!(number("0.5").to_exact_f64(), Some(0.5));
-        assert_eq!(number("0.1").to_exact_f64(), None);
-        assert_eq!(number("1e400").to_exact_f64(), None);
     }
 
     #[test]

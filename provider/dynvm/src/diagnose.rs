@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cty::Path;
+use cty::{Path, Value};
 use engine::diagnostics::{Diagnostic, Diagnostics};
 use fleet::{AddressSource, DeleteReport, Error, Server, Subject};
 
@@ -15,6 +15,17 @@ pub(crate) fn error(error: &Error) -> Diagnostic {
     match path(&error.subject()) {
         Some(path) => diagnostic.at(path),
         None => diagnostic,
+    }
+}
+
+/// The same for a failure about this object: a template that was asked for by its alias is at fault at `os`.
+pub(crate) fn error_about(object: &Value, failure: &Error) -> Diagnostic {
+    let diagnostic = error(failure);
+    let by_alias = matches!(failure.subject(), Subject::Template) && object.get("template").is_null();
+    if by_alias && object.get("os").is_set() {
+        diagnostic.at("os")
+    } else {
+        diagnostic
     }
 }
 

@@ -254,12 +254,14 @@ impl Rule {
 }
 
 impl Rule {
-    /// The rule in words for the docs; nothing for rules that go without saying.
+    /// The rule as a sentence for the docs; nothing for rules that go without saying.
     #[must_use]
     pub fn sentence(&self, of_text: bool) -> Option<String> {
-        match self.0 {
+        match &self.0 {
             Check::Integer => None,
-            _ => Some(self.words(of_text)),
+            Check::Each(rule) if matches!(rule.0, Check::Integer) => None,
+            Check::Each(rule) => Some(format!("Each element must {}.", rule.words(true))),
+            _ => Some(format!("Must {}.", self.words(of_text))),
         }
     }
 }

@@ -10,13 +10,16 @@ use crate::schema::Attribute;
 
 /// The timeouts of a resource: their names and what holds where the configuration sets none.
 #[derive(Clone, Copy, Debug)]
-pub struct Timeouts(&'static [(&'static str, &'static str)]);
+pub struct Timeouts(&'static [Row]);
+
+/// One timeout: its name, its default, and what it bounds, as the beginning of a sentence.
+type Row = (&'static str, &'static str, &'static str);
 
 impl Timeouts {
-    /// Makes timeouts from names and defaults, such as `("create", "20m")`. Where the default is `0s`, a configured 0 is
+    /// Makes timeouts from name, default and meaning, such as `("create", "20m", "Creating the server")`. Where the default is `0s`, a configured 0 is
     /// accepted as well.
     #[must_use]
-    pub const fn new(rows: &'static [(&'static str, &'static str)]) -> Timeouts {
+    pub const fn new(rows: &'static [Row]) -> Timeouts {
         Timeouts(rows)
     }
 
@@ -24,7 +27,7 @@ impl Timeouts {
     /// changes with the provider is no diff.
     #[must_use]
     pub fn attribute(self) -> Attribute {
-        let rows = self.0.iter().map(|(name, default)| {
+        let rows = self.0.iter().map(|(name, default, what)| {
             let rule = if is_zero(default) {
                 Rule::duration()
             } else {
@@ -32,7 +35,7 @@ impl Timeouts {
             };
             Attribute::string(*name)
                 .rule(rule)
-                .describe(format!("How long {name} may take. Default `{default}`."))
+                .describe(format!("{what}. Default `{default}`."))
         });
         Attribute::object("timeouts", rows.collect())
             .describe("How long operations may take, as durations such as `90m` or `1h30m`.")
@@ -42,15 +45,14 @@ impl Timeouts {
     #[must_use]
     pub fn get(self, object: &Value, name: &str) -> Duration {
         let configured = object.get("timeouts").get(name).as_str();
-        let default = || self.0.iter().find(|(row, _)| *row == name).map(|(_, default)| *default);
+        let default = || {
+            self.0
+                .iter()
+                .find(|(row, ..)| *row == name)
+                .map(|(_, default, _)| *default)
+        };
         let text = configured.or_else(default).unwrap_or("0s");
         duration::parse_or_zero(text).unwrap_or(Duration::ZERO)
-    }
-
-    /// Names and defaults.
-    #[must_use]
-    pub const fn rows(self) -> &'static [(&'static str, &'static str)] {
-        self.0
     }
 }
 
@@ -64,7 +66,7 @@ mod tests {
     use crate::schema::Schema;
     use crate::validate::{self, WriteOnly};
 
-    const TIMEOUTS: Timeouts = Timeouts::new(&[("create", "20m"), ("queue", "0s")]);
+    const TIMEOUTS: Timeouts = Timeouts::new(&[("create", "20m", "Creating"), ("queue", "0s", "Queueing")]);
 
     fn object(create: impl Into<Value>) -> Value {
         Value::object([(

@@ -11,7 +11,11 @@ use engine::schema::{Attribute, Schema};
 use engine::timeouts::Timeouts;
 use engine::validate::{self, WriteOnly};
 
-const TIMEOUTS: Timeouts = Timeouts::new(&[("create", "20m"), ("ip", "400s"), ("delete", "10m")]);
+const TIMEOUTS: Timeouts = Timeouts::new(&[
+    ("create", "20m", "Creating"),
+    ("ip", "400s", "Waiting for an address"),
+    ("delete", "10m", "Destroying"),
+]);
 
 /// Attributes that a restart makes unknown.
 const HARDWARE: [&str; 3] = ["cpus", "memory_mib", "power_state"];

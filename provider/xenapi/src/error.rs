@@ -293,13 +293,7 @@ impl fmt::Display for Error {
         if let Some(object) = &self.0.object {
             write!(f, " of {object}")?;
         }
-        write!(f, ": {}", self.0.kind)?;
-        let advice = self.advice();
-        if advice.is_empty() {
-            Ok(())
-        } else {
-            write!(f, "; {advice}")
-        }
+        write!(f, ": {}", self.0.kind)
     }
 }
 

@@ -81,17 +81,11 @@ fn put_unknown(out: &mut Vec<u8>, refinement: Refinement) {
     }
 }
 
+/// Every number goes as its decimal text, which core reads at full precision, as it reads its own state. Read from an integer or a float it would have
+/// another precision than the same number in the state, and a refresh would report a difference that nobody can see
+/// (hashicorp/terraform#37406).
 fn put_number(out: &mut Vec<u8>, number: &Number) {
-    match (number.to_i64(), number.is_integer()) {
-        (Some(integer), _) => {
-            written(write::write_sint(out, integer));
-        }
-        (None, true) => written(write::write_str(out, &number.to_string())),
-        (None, false) => match number.to_exact_f64() {
-            Some(float) => written(write::write_f64(out, float)),
-            None => written(write::write_str(out, &number.to_string())),
-        },
-    }
+    written(write::write_str(out, &number.to_string()));
 }
 
 fn put_elements<'a>(

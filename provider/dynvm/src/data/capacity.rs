@@ -32,7 +32,7 @@ impl CapacityData {
             .fleet
             .capacity(&query(config)?)
             .await
-            .map_err(|error| diagnose::error(&error))?;
+            .map_err(|error| diagnose::error_about(config, &error))?;
         Ok(config
             .clone()
             .with("available", capacity.available)

@@ -33,7 +33,7 @@ pub(super) async fn create(settings: &SharedSettings, request: CreateRequest, cx
             }
         }
         Err(failure) => {
-            let diagnostics = diagnose::error(&failure.error).into();
+            let diagnostics = diagnose::error_about(&planned, &failure.error).into();
             match &failure.left {
                 Some(server) => {
                     let (state, private) = kept(&planned, &private, server);

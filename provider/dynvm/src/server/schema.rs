@@ -9,11 +9,15 @@ use engine::timeouts::Timeouts;
 
 /// How long each operation may take when the configuration does not say.
 pub(crate) const TIMEOUTS: Timeouts = Timeouts::new(&[
-    ("create", "20m"),
-    ("ip", "400s"),
-    ("read", "1m"),
-    ("update", "15m"),
-    ("delete", "10m"),
+    (
+        "create",
+        "20m",
+        "Creating the server: all attempts, and the wait for the storage repository's turn",
+    ),
+    ("ip", "400s", "Waiting for a usable address, in each attempt"),
+    ("read", "1m", "Reading the server"),
+    ("update", "15m", "Changing the server in place"),
+    ("delete", "10m", "Destroying the server with its disks"),
 ]);
 
 /// The table.

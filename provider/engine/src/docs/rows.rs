@@ -107,8 +107,7 @@ fn line(attribute: &Attribute, parents: &[&str], surface: Surface) -> String {
 fn said_by_table(attribute: &Attribute, surface: Surface) -> Vec<String> {
     let is_text = attribute.value_type() == cty::Type::String;
     let mut sentences: Vec<String> = Vec::new();
-    let rules = attribute.rules.iter().filter_map(|rule| rule.sentence(is_text));
-    sentences.extend(rules.map(|rule| format!("Must {rule}.")));
+    sentences.extend(attribute.rules.iter().filter_map(|rule| rule.sentence(is_text)));
     if let Some(default) = attribute.default.as_ref().filter(|_| !attribute.sensitive) {
         sentences.push(format!("Default {}.", shown(default)));
     }

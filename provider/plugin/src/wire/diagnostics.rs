@@ -43,8 +43,15 @@ fn one(diagnostic: Diagnostic) -> proto::tfplugin6::Diagnostic {
         severity: severity.into(),
         summary,
         detail,
-        attribute: path.as_ref().map(self::path),
+        attribute: path.as_ref().map(line),
     }
+}
+
+/// The top-level attribute of a path: the host finds its line, and none for anything deeper.
+fn line(path: &Path) -> AttributePath {
+    let mut whole = self::path(path);
+    whole.steps.truncate(1);
+    whole
 }
 
 /// A path. An element of a set is named by its position, which no host can follow.
@@ -84,14 +91,7 @@ mod tests {
             .into_iter()
             .filter_map(|step| step.selector)
             .collect();
-        assert_eq!(
-            steps,
-            [
-                Selector::AttributeName("pools".into()),
-                Selector::ElementKeyString("lab1".into()),
-                Selector::AttributeName("url".into())
-            ]
-        );
+        assert_eq!(steps, [Selector::AttributeName("pools".into())]);
     }
 
     #[test]

@@ -247,10 +247,11 @@ async fn failures_keep_code_parameters_and_advice() {
     assert!(error.is_failure(crate::Failure::is_storage_full));
     assert_eq!(
         error.to_string(),
-        format!(
-            "pool lab1: VM.clone of {VM}: SR_BACKEND_FAILURE_44 [, There is insufficient space, ]; \
-             the storage repository is full: free space or use another one"
-        )
+        format!("pool lab1: VM.clone of {VM}: SR_BACKEND_FAILURE_44 [, There is insufficient space, ]")
+    );
+    assert_eq!(
+        error.advice(),
+        "the storage repository is full: free space or use another one"
     );
     assert_eq!(server.count("VM.clone"), 1);
 }

@@ -62,7 +62,7 @@ async fn a_self_signed_certificate_is_refused_with_its_fingerprint_and_taken_whe
     let server = server(certificate, &key).await;
     let error = call(&server, TlsTrust::SystemRoots).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::NotSent);
-    assert!(error.to_string().contains("fingerprints = [\"sha256:"), "{error}");
+    assert!(error.advice().contains("fingerprints = [\"sha256:"), "{error}");
     assert!(server.seen().is_empty());
     let pin = fingerprint_of(&error);
     call(&server, TlsTrust::Fingerprints(vec![pin])).await.unwrap();
