@@ -1,5 +1,6 @@
 //! A simulator that runs beside the test, and a look at what is in its pools.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ const END: Duration = Duration::from_secs(5);
 pub struct Lab {
     world: World,
     control: Control,
+    forgotten: Cell<u64>,
     simulator: Option<Simulator>,
     runtime: Runtime,
 }
@@ -90,6 +92,7 @@ impl Lab {
         Self {
             world,
             control: simulator.control(),
+            forgotten: Cell::new(0),
             simulator: Some(simulator),
             runtime,
         }
@@ -233,11 +236,23 @@ impl Lab {
         self.all_vms().iter().any(|vm| vm.record["uuid"] == uuid)
     }
 
-    /// The methods that were called since the last [`Control::reset_requests`], each as often as it was.
+    /// Counts requests from here on. A long-poll that its caller has left may still be under way and is not counted.
+    pub fn forget_requests(&self) {
+        self.control.reset_requests();
+        self.forgotten.set(self.control.request_index());
+    }
+
+    /// The methods that were called since [`Lab::forget_requests`], each as often as it was.
     #[must_use]
     pub fn methods(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
-        for request in self.control.requests() {
+        let forgotten = self.forgotten.get();
+        for request in self
+            .control
+            .requests()
+            .into_iter()
+            .filter(|request| request.index > forgotten)
+        {
             *counts.entry(request.method).or_insert(0) += 1;
         }
         counts

@@ -62,7 +62,7 @@ fn one_that_changed_under_way_is_refused() {
         let id = workspace.state().text(A, "id");
         lab.control().change_certificate("lab1").expect("another certificate");
         let fingerprint = lab.pool("lab1").certificate_fingerprint.unwrap_or_default();
-        lab.control().reset_requests();
+        lab.forget_requests();
         workspace
             .try_plan()
             .only_error()

@@ -75,6 +75,34 @@ fn snapshots_go_with_the_server() {
 }
 
 #[test]
+fn a_copy_that_a_person_made_stays() {
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let copies = "data \"dynvm_server\" \"copy\" {\n  name = \"copy\"\n}\n";
+        let workspace = lab.workspace(tool, &[&in_lab1()]);
+        workspace.apply();
+        let vm = lab.vm(&workspace.state().text(A, "id"));
+        lab.control().set_power_state(&vm.uuid(), "Halted").expect("halted");
+        let copy = text(&lab.call("lab1", "VM.clone", json!([vm.reference, "copy"])));
+        let uuid = text(&lab.call("lab1", "VM.get_uuid", json!([copy])));
+        let disks = || {
+            let all = lab.records("lab1", "VBD").into_values();
+            let of_copy = all.filter(|vbd| vbd["VM"] == copy.as_str() && vbd["type"] == "Disk");
+            of_copy.map(|vbd| text(&vbd["VDI"])).collect::<Vec<_>>()
+        };
+        let before = disks();
+        assert_eq!(before.len(), 1);
+        workspace.destroy();
+        assert!(!lab.has_vm(&vm.uuid()));
+        assert!(lab.has_vm(&uuid), "what inherits the marks is not dynvm's");
+        assert_eq!(disks(), before);
+        workspace.main(&[&lab.provider().to_string(), copies]);
+        workspace.apply();
+        assert_eq!(workspace.state().values("data.dynvm_server.copy")["managed"], false);
+    });
+}
+
+#[test]
 fn from_any_power_state() {
     under_each_tool(|tool| {
         let lab = Lab::standard();

@@ -44,6 +44,17 @@ fn another_pool_behind_the_url_is_an_error_and_the_state_stays() {
     });
 }
 
+/// Makes all hosts of lab2 reachable or not.
+fn reachable(lab: &Lab, is_so: bool) {
+    lab.wait_for(async {
+        for host in ["xen21", "xen22", "xen23"] {
+            lab.control()
+                .set_host_reachable("lab2", host, is_so)
+                .expect("a host of lab2");
+        }
+    });
+}
+
 #[test]
 fn a_pool_out_of_reach_is_an_error_and_the_state_stays() {
     under_each_tool(|tool| {
@@ -52,14 +63,10 @@ fn a_pool_out_of_reach_is_an_error_and_the_state_stays() {
         let workspace = lab.workspace(tool, &[&server("  os = \"debian12\"\n  pool = \"lab2\"")]);
         workspace.apply();
         let id = workspace.state().text(A, "id");
-        for host in ["xen21", "xen22", "xen23"] {
-            lab.control().set_host_reachable("lab2", host, false).expect("cut off");
-        }
+        reachable(&lab, false);
         workspace.try_plan().only_error().expect_text("lab2");
         assert_eq!(workspace.state().text(A, "id"), id);
-        for host in ["xen21", "xen22", "xen23"] {
-            lab.control().set_host_reachable("lab2", host, true).expect("back");
-        }
+        reachable(&lab, true);
         workspace.expect_empty_plan();
         workspace.destroy();
         assert_unchanged(&lab, &before);
@@ -75,7 +82,7 @@ fn a_server_halted_by_hand_is_read_without_waiting() {
         workspace.apply();
         let id = workspace.state().text(A, "id");
         lab.control().set_power_state(&id, "Halted").expect("halted");
-        lab.control().reset_requests();
+        lab.forget_requests();
         let outcome = workspace.try_plan().expect_code(0);
         assert!(outcome.took < Duration::from_secs(10), "{outcome}");
         let long_polls = lab

@@ -75,7 +75,7 @@ fn refreshed(tool: &acceptance::Tool) -> (Lab, Workspace, BTreeSet<String>) {
     let lab = Lab::standard();
     let workspace = lab.workspace(tool, &[&server("  os = \"debian12\"\n  pool = \"lab1\"")]);
     workspace.apply();
-    lab.control().reset_requests();
+    lab.forget_requests();
     workspace.expect_empty_plan();
     let methods = lab.methods().into_keys().filter(|method| !method.contains("logout"));
     let methods = methods.collect();

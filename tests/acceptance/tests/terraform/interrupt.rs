@@ -88,6 +88,31 @@ fn during_the_clone() {
 }
 
 #[test]
+fn during_the_destroy() {
+    under_each_tool(|tool| {
+        let lab = Lab::changed(|world| world.latencies.hard_shutdown_ms = sim::world::Span::fixed(60_000));
+        let before = lab.world();
+        let workspace = lab.workspace(tool, &[&server("  os = \"debian12\"")]);
+        workspace.apply();
+        lab.forget_requests();
+        let running = workspace.spawn(&["destroy", "-auto-approve", "-input=false", "-no-color"]);
+        lab.until("the shutdown is under way", || {
+            lab.methods().keys().any(|method| method.ends_with("VM.hard_shutdown"))
+        });
+        running.interrupt();
+        let outcome = running.wait(SOON);
+        assert_eq!(outcome.code, Some(1), "{outcome}");
+        assert_eq!(
+            workspace.state().addresses(),
+            [A],
+            "what may still be there stays in the state"
+        );
+        workspace.destroy();
+        assert_unchanged(&lab, &before);
+    });
+}
+
+#[test]
 fn a_provider_without_its_terraform_ends_itself() {
     under_each_tool(|tool| {
         let lab = silent();

@@ -136,7 +136,10 @@ fn an_unreachable_pool() {
         &lab,
         &[&provider.to_string(), &server("  os = \"debian12\"")],
         |error, outcome| {
-            error.expect_text("lab1").expect_text(&address).expect_text("refused");
+            error
+                .expect_text("lab1")
+                .expect_text(&address)
+                .expect_text("no connection");
             assert!(outcome.took < std::time::Duration::from_secs(60), "{outcome}");
         },
     );

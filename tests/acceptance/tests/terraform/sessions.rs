@@ -28,10 +28,10 @@ fn every_login_ends_in_a_logout() {
         };
         workspace.apply();
         assert_eq!(counts(), (1, 1), "the plan needs no pool, the apply one session");
-        lab.control().reset_requests();
+        lab.forget_requests();
         workspace.expect_empty_plan();
         assert_eq!(counts(), (1, 1), "one session for all reads");
-        lab.control().reset_requests();
+        lab.forget_requests();
         workspace.destroy();
         let (logins, logouts) = counts();
         assert_eq!(logins, logouts);
