@@ -190,8 +190,9 @@ impl Pool {
         self.tracker.spawn(async move {
             let _entered = entered;
             tokio::select! {
-                () = work => {}
+                biased;
                 () = stop.cancelled() => {}
+                () = work => {}
             }
         });
     }

@@ -24,8 +24,9 @@ pub(super) async fn run(mut ctx: Context, call: &Call, args: Args) -> Outcome<Va
     ctx.task = task;
     if !call.is_async {
         let outcome = tokio::select! {
-            outcome = execute(&ctx, call, &args) => outcome,
+            biased;
             () = epoch.cancelled() => Err(lost()),
+            outcome = execute(&ctx, call, &args) => outcome,
         };
         ctx.with(|state| task::drop_row(state, &ctx.task));
         return outcome;
@@ -35,8 +36,12 @@ pub(super) async fn run(mut ctx: Context, call: &Call, args: Args) -> Outcome<Va
     let pool = ctx.pool.clone();
     pool.background(async move {
         tokio::select! {
-            outcome = execute(&ctx, &call, &args) => ctx.with(|state| task::complete(state, &ctx.task, &outcome)),
+            // A restart that came first must win even if the wait has ended since.
+            biased;
             () = epoch.cancelled() => {}
+            outcome = execute(&ctx, &call, &args) => {
+                ctx.with(|state| task::complete(state, &ctx.task, &outcome));
+            }
         }
     });
     Ok(answer)
