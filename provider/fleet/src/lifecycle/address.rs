@@ -81,16 +81,25 @@ impl Guest {
         let interest = Interest::object(&self.vm).and_class(EventClass::VmGuestMetrics);
         let mut events = plan.member.client()?.watcher().subscribe(interest);
         let mut read_at = Instant::now() + SHOWN;
+        let mut safety_at = Instant::now() + SAFETY;
+        let mut is_lost = false;
         loop {
             tokio::select! {
                 biased;
                 notice = events.next() => match notice {
                     Notice::Change(change) => self.changed(plan, &change)?,
-                    Notice::Lost(_) => read_at = read_at.min(Instant::now() + SHOWN),
+                    Notice::Lost(_) => {
+                        is_lost = true;
+                        read_at = read_at.min(Instant::now() + SHOWN);
+                    }
                 },
                 () = tokio::time::sleep_until(read_at) => {
-                    self.read(plan).await?;
-                    read_at = Instant::now() + SAFETY;
+                    if is_lost || !self.is_shown() || read_at >= safety_at {
+                        self.read(plan).await?;
+                        is_lost = false;
+                    }
+                    safety_at = Instant::now() + SAFETY;
+                    read_at = safety_at;
                 }
             }
             if let Some(source) = self.usable(plan) {
@@ -100,6 +109,11 @@ impl Guest {
                 read_at = read_at.min(Instant::now() + SHOWN);
             }
         }
+    }
+
+    /// Says whether events have shown how the VM is and what it reports.
+    fn is_shown(&self) -> bool {
+        self.is_running && self.report().is_some()
     }
 
     fn changed(&mut self, plan: &Plan, change: &Change) -> Result<(), Error> {
