@@ -10,7 +10,7 @@ mod lab;
 
 use lab::Lab;
 use serde_json::json;
-use sim::ClockMode;
+use sim::{ClockMode, World};
 
 #[tokio::test]
 async fn a_life_leaves_the_world_as_it_was() {
@@ -435,4 +435,63 @@ async fn a_silent_host_is_first_out_of_reach_and_then_offline() {
     assert_eq!(lab.fails("VM.hard_shutdown", one(), "HOST_OFFLINE").await, [host]);
     lab.call("VM.power_state_reset", one()).await;
     assert_eq!(lab.record("VM", &vm).await["power_state"], "Halted");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_lives_side_by_side_leave_the_world_as_it_was() {
+    let mut world = World::from_hcl(lab::WORLD).unwrap();
+    world.pools["one"]
+        .hosts
+        .values_mut()
+        .for_each(|host| host.memory_gib = 512);
+    world.pools["one"].vms["foreign"].count = 150;
+    world.pools["one"].srs["thin"].size_gib = 100_000;
+    let lab = std::sync::Arc::new(Lab::with(world, ClockMode::Auto).await);
+    let before = lab.control.world();
+    let mut lives = tokio::task::JoinSet::new();
+    for n in 0..50 {
+        let lab = lab.clone();
+        lives.spawn(async move {
+            let vm = lab.clone_of("linux", &format!("x{n}")).await;
+            lab.call("VM.start", vec![json!(vm), json!(false), json!(false)]).await;
+            let seen = lab.address(&vm, "10.1.0.").await;
+            let ip = seen.last().unwrap()["0/ip"].clone();
+            (vm, ip)
+        });
+    }
+    let lives = lives.join_all().await;
+    let addresses: std::collections::HashSet<_> = lives.iter().map(|(_, ip)| ip.to_string()).collect();
+    assert_eq!(addresses.len(), 50, "every guest has its own");
+    let mut ends = tokio::task::JoinSet::new();
+    for (vm, _) in lives {
+        let lab = lab.clone();
+        ends.spawn(async move {
+            lab.call("VM.hard_shutdown", vec![json!(vm)]).await;
+            lab.destroy(&vm).await;
+        });
+    }
+    ends.join_all().await;
+    assert_eq!(lab.control.world(), before);
+}
+
+#[tokio::test]
+async fn freed_space_shows_later() {
+    let lab = Lab::start(ClockMode::Manual).await;
+    let sr = lab.by_name("SR", "thin").await;
+    let used = async || lab.record("SR", &sr).await["physical_utilisation"].as_i64().unwrap();
+    let second = std::time::Duration::from_secs(1);
+    let before = used().await;
+    let template = lab.by_name("VM", "linux").await;
+    lab.text("Async.VM.clone", vec![json!(template), json!("x")]).await;
+    lab.control.advance(second * 3).await.unwrap();
+    let vm = lab.by_name("VM", "x").await;
+    let cloned = used().await;
+    assert!(cloned > before);
+    let disk = lab.disks(&vm).await.remove(0);
+    lab.text("Async.VDI.destroy", vec![json!(disk)]).await;
+    lab.control.advance(second * 2).await.unwrap();
+    lab.fails("VDI.get_record", vec![json!(disk)], "HANDLE_INVALID").await;
+    assert_eq!(used().await, cloned, "not collected yet");
+    lab.control.advance(second * 10).await.unwrap();
+    assert!(used().await < cloned);
 }

@@ -168,6 +168,45 @@ async fn both_dialects_on_one_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_close_when_asked_to() {
+    let (_lab, url) = lab().await;
+    for (head, kept) in [
+        ("HTTP/1.1\r\nHost: x", true),
+        ("HTTP/1.1\r\nHost: x\r\nConnection: close", false),
+        ("HTTP/1.0", false),
+    ] {
+        let mut wire = Wire::open(&url).await;
+        let body = json!({"method": "VM.x", "params": [], "id": 1}).to_string();
+        let request = format!("POST /jsonrpc {head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let answer = wire.send(request.as_bytes()).await.unwrap();
+        assert_eq!(answer.head.contains("connection: close"), !kept, "{head}");
+        assert_eq!(wire.send(request.as_bytes()).await.is_some(), kept, "{head}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_are_counted_and_chained() {
+    let (lab, url) = lab().await;
+    let (mut a, mut b) = (Wire::open(&url).await, Wire::open(&url).await);
+    let session = a.login("root", "dynvm-sim").await;
+    lab.control.reset_requests();
+    let first = lab.control.request_index() + 1;
+    lab.control.hold(first, HoldPoint::Before);
+    let slow = a.json("VM.get_all", json!([session]));
+    let quick = async {
+        lab.control.held(first).await;
+        for _ in 0..3 {
+            b.json("host.get_all", json!([session])).await.unwrap();
+        }
+        lab.control.release(first);
+    };
+    tokio::join!(slow, quick);
+    let counts = lab.control.request_counts();
+    assert_eq!((counts["VM.get_all"], counts["host.get_all"]), (1, 3));
+    assert_eq!(lab.control.longest_chain(), 3, "the slow one ran beside the others");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_roles_and_members() {
     let (lab, url) = lab().await;
     let mut wire = Wire::open(&url).await;

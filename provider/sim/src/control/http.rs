@@ -136,7 +136,7 @@ async fn disk(State(control): State<Control>, Path(uuid): Path<String>) -> Resul
 }
 
 async fn clock(State(control): State<Control>) -> Json<Value> {
-    Json(json!({ "now_ms": control.now().as_millis(), "scale": control.time_scale() }))
+    Json(json!({ "now_ms": control.now().as_millis(), "real_us": control.real_us(), "scale": control.time_scale() }))
 }
 
 #[derive(Deserialize)]

@@ -79,6 +79,34 @@ impl Control {
         self.hooks.records()
     }
 
+    /// How often each method was called since the last reset.
+    #[must_use]
+    pub fn request_counts(&self) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        for record in self.hooks.records() {
+            *counts.entry(record.method).or_default() += 1;
+        }
+        counts
+    }
+
+    /// The longest chain of requests since the last reset of which each began after the one before had ended.
+    #[must_use]
+    pub fn longest_chain(&self) -> u64 {
+        let records = self.hooks.records();
+        let mut ends: Vec<(u64, u64)> = Vec::new();
+        let mut longest = 0;
+        for record in &records {
+            let before = ends
+                .iter()
+                .filter(|(end, _)| *end <= record.started_us)
+                .map(|(_, length)| *length);
+            let length = before.max().unwrap_or(0) + 1;
+            ends.extend(record.ended_us.map(|end| (end, length)));
+            longest = longest.max(length);
+        }
+        longest
+    }
+
     /// Forgets the requests that have ended; indices go on.
     pub fn reset_requests(&self) {
         self.hooks.reset();
@@ -154,6 +182,12 @@ impl Control {
     #[must_use]
     pub fn now(&self) -> Duration {
         self.clock.now()
+    }
+
+    /// Real microseconds since the simulator started: the scale of request records and instants.
+    #[must_use]
+    pub fn real_us(&self) -> u64 {
+        self.clock.real_us()
     }
 
     /// What latencies are divided by.

@@ -71,8 +71,7 @@ pub struct RequestRecord {
     pub outcome: String,
     /// Number of the TCP connection that carried it.
     pub connection: u64,
-    /// Index of the request with the latest end among those that had ended when this one arrived: following it backwards
-    /// gives the longest sequential chain.
+    /// Index of the request with the latest end among those that had ended when this one arrived.
     pub after: Option<u64>,
 }
 

@@ -7,6 +7,8 @@ mod request;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Version};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -16,6 +18,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use self::answer::Cut;
 use crate::control::Hooks;
 use crate::pool::Pool;
 
@@ -94,7 +97,16 @@ impl Server {
         let dropped = cut.clone();
         let service = service_fn(move |http| {
             let (server, cut) = (server.clone(), dropped.clone());
-            async move { request::handle(&server, http, id, &cut).await }
+            let closes = asks_to_close(&http);
+            async move {
+                let mut response = request::handle(&server, http, id, &cut).await?;
+                if closes {
+                    response
+                        .headers_mut()
+                        .insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Cut>(response)
+            }
         });
         let connection = http1::Builder::new()
             .keep_alive(true)
@@ -106,4 +118,14 @@ impl Server {
             () = stop.cancelled() => {}
         }
     }
+}
+
+/// Whether the client wants no further answer on its connection.
+fn asks_to_close<B>(http: &Request<B>) -> bool {
+    let named = http
+        .headers()
+        .get(CONNECTION)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    named.eq_ignore_ascii_case("close") || http.version() == Version::HTTP_10
 }
