@@ -85,9 +85,7 @@ pub(crate) fn storage(place: &Place) -> Result<Vec<Row>> {
 
 /// How long one server that is alone takes after its clone: configure, start, address, lease.
 fn rest_of_one(place: &Place, lab: &Lab) -> Result<Duration> {
-    lab.control().reset_requests();
-    create_all(&place.servers(lab, 1), 1);
-    let traffic = Traffic::of(lab);
+    let (_took, traffic) = Traffic::during(lab, || create_all(&place.servers(lab, 1), 1));
     let cloned = traffic.end_of("VM.clone").context("a create without VM.clone")?;
     Ok(Duration::from_micros(traffic.end_us().saturating_sub(cloned)))
 }

@@ -39,32 +39,25 @@ pub(crate) fn rows(place: &Place) -> Result<Vec<Row>> {
 }
 
 fn live(lab: &Lab, workspace: &Workspace) -> Result<Life> {
-    let watched = |command: &dyn Fn()| {
-        lab.control().reset_requests();
-        command();
-        Traffic::of(lab)
+    let watched = |arguments: &[&str]| {
+        let (_ended, traffic) = Traffic::during(lab, || workspace.run(arguments).expect_success());
+        traffic
     };
-    lab.control().reset_requests();
-    let applied = workspace.try_apply().expect_success();
-    let create = Traffic::of(lab);
+    let (applied, create) = Traffic::during(lab, || workspace.try_apply().expect_success());
     let (vm, at) = completion(&applied)?;
+    let returned_us = since_start(lab, at)?;
     let instants = lab.control().instants().remove(&vm);
     let instants = instants.with_context(|| format!("the simulator knows no VM {vm}"))?;
     let guest = instants.running_us.zip(instants.address_us);
+    let ((), refresh) = Traffic::during(lab, || workspace.expect_empty_refresh());
     Ok(Life {
         create,
         guest: guest.context("a server without an address")?,
-        returned_us: since_start(lab, at)?,
-        refresh: watched(&|| workspace.expect_empty_refresh()),
+        returned_us,
+        refresh,
         destroy: (
-            watched(&|| {
-                drop(
-                    workspace
-                        .run(&["plan", "-destroy", "-out=end", "-input=false"])
-                        .expect_success(),
-                )
-            }),
-            watched(&|| drop(workspace.run(&["apply", "-input=false", "end"]).expect_success())),
+            watched(&["plan", "-destroy", "-out=end", "-input=false"]),
+            watched(&["apply", "-input=false", "end"]),
         ),
     })
 }

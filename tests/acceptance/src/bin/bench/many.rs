@@ -29,9 +29,7 @@ pub(crate) fn rows(place: &Place) -> Result<Vec<Row>> {
     let mut bytes = Vec::new();
     let mut peaks = Vec::new();
     for _ in 0..LOOKS {
-        lab.control().reset_requests();
-        workspace.expect_empty_refresh();
-        let traffic = Traffic::of(&lab);
+        let ((), traffic) = Traffic::during(&lab, || workspace.expect_empty_refresh());
         if place.lists() {
             eprintln!("refresh of {SERVERS}\n{}", traffic.listing());
         }

@@ -15,9 +15,15 @@ pub(crate) struct Traffic(Vec<RequestRecord>);
 pub(crate) type Stretch = (u64, u64);
 
 impl Traffic {
-    /// What the pools of a lab received since the last reset.
-    pub(crate) fn of(lab: &Lab) -> Self {
-        Self(lab.control().requests())
+    /// What the pools of a lab receive while something runs, and what that came to.
+    pub(crate) fn during<T>(lab: &Lab, run: impl FnOnce() -> T) -> (T, Self) {
+        lab.control().reset_requests();
+        // A reset keeps what is still under way.
+        let before = lab.control().request_index();
+        let outcome = run();
+        let mut requests = lab.control().requests();
+        requests.retain(|request| request.index > before);
+        (outcome, Self(requests))
     }
 
     /// All but login and logout.
@@ -39,7 +45,7 @@ impl Traffic {
     pub(crate) fn chain(&self) -> usize {
         let mut stretches: Vec<Stretch> = self
             .counted()
-            .filter(|request| !waits(request))
+            .filter(|request| !self.is_long_poll(request))
             .filter_map(stretch)
             .collect();
         stretches.sort_by_key(|&(_, end)| end);
@@ -54,6 +60,15 @@ impl Traffic {
         links
     }
 
+    /// Whether it is the long-poll: an `event.from` that waits, or any once the server starts. From then on a create asks by `event.from` for
+    /// nothing else, and the first may answer at once.
+    fn is_long_poll(&self, request: &RequestRecord) -> bool {
+        let mut starts = self.0.iter().filter(|other| other.method == "VM.start");
+        let waits = |end: u64| end.saturating_sub(request.started_us) >= WAITED_US;
+        request.method == "event.from"
+            && (request.ended_us.is_none_or(waits) || starts.any(|start| start.started_us < request.started_us))
+    }
+
     /// The requests of the last session, its login included and its logout not, without the long-poll.
     fn work(&self) -> Vec<Stretch> {
         let login = |request: &RequestRecord| request.method.starts_with("session.login");
@@ -61,7 +76,7 @@ impl Traffic {
         self.0
             .iter()
             .skip(first)
-            .filter(|request| request.method != "session.logout" && !waits(request))
+            .filter(|request| request.method != "session.logout" && !self.is_long_poll(request))
             .filter_map(stretch)
             .collect()
     }
@@ -129,13 +144,6 @@ fn stretch(request: &RequestRecord) -> Option<Stretch> {
     Some((request.started_us, request.ended_us?))
 }
 
-/// Whether it is the long-poll.
-fn waits(request: &RequestRecord) -> bool {
-    let lasted = |end: u64| end.saturating_sub(request.started_us);
-    request.method == "event.from"
-        && (request.outcome == "CUT" || request.ended_us.is_none_or(|end| lasted(end) >= WAITED_US))
-}
-
 /// The length of the union.
 fn covered(mut stretches: Vec<Stretch>) -> u64 {
     stretches.sort_unstable();
@@ -169,14 +177,15 @@ mod tests {
         }
     }
 
-    /// A login, two requests side by side, one after both, a long-poll beside it, a guest on its way, and the end.
+    /// A login, two requests side by side, one after both, a long-poll that answers at once and then waits, and the end.
     fn create() -> Traffic {
         Traffic(vec![
             request("session.login_with_password", 0, 20),
             request("event.from", 30, 40),
             request("VM.get_all_records_where", 31, 39),
-            request("VM.clone", 45, 2_000_045),
-            request("event.from", 2_000_046, 2_900_000),
+            request("VM.start", 45, 2_000_045),
+            request("event.from", 2_000_046, 2_000_050),
+            request("event.from", 2_000_051, 2_900_000),
             request("VM.get_record", 2_950_000, 2_950_010),
             request("session.logout", 2_950_020, 2_950_030),
         ])
@@ -184,8 +193,8 @@ mod tests {
 
     #[test]
     fn counts_all_but_login_and_logout() {
-        assert_eq!(create().count(), 5);
-        assert_eq!(create().received(), 500);
+        assert_eq!(create().count(), 6);
+        assert_eq!(create().received(), 600);
     }
 
     #[test]
@@ -201,7 +210,7 @@ mod tests {
         assert_eq!(traffic.busy_us(&[]), 20 + 10 + 2_000_000 + 10);
         let guest = (2_000_040, 2_800_045);
         assert_eq!(traffic.busy_us(&[guest]), 20 + 10 + 2_800_000 + 10);
-        assert_eq!(traffic.end_of("VM.clone"), Some(2_000_045));
+        assert_eq!(traffic.end_of("VM.start"), Some(2_000_045));
     }
 
     #[test]
