@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
-use sim::{Control, Options, PoolAddress, Simulator, World};
+use sim::{Control, Options, PoolAddress, RequestRecord, Simulator, World};
 use tokio::runtime::Runtime;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -242,17 +242,20 @@ impl Lab {
         self.forgotten.set(self.control.request_index());
     }
 
+    /// The requests since [`Lab::forget_requests`].
+    #[must_use]
+    pub fn requests(&self) -> Vec<RequestRecord> {
+        let forgotten = self.forgotten.get();
+        let mut requests = self.control.requests();
+        requests.retain(|request| request.index > forgotten);
+        requests
+    }
+
     /// The methods that were called since [`Lab::forget_requests`], each as often as it was.
     #[must_use]
     pub fn methods(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
-        let forgotten = self.forgotten.get();
-        for request in self
-            .control
-            .requests()
-            .into_iter()
-            .filter(|request| request.index > forgotten)
-        {
+        for request in self.requests() {
             *counts.entry(request.method).or_insert(0) += 1;
         }
         counts

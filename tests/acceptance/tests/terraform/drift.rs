@@ -86,7 +86,6 @@ fn a_server_halted_by_hand_is_read_without_waiting() {
         let outcome = workspace.try_plan().expect_code(0);
         assert!(outcome.took < Duration::from_secs(10), "{outcome}");
         let long_polls = lab
-            .control()
             .requests()
             .into_iter()
             .filter(|request| request.method == "event.from")
