@@ -6,6 +6,7 @@
 mod create;
 mod delete;
 mod identity;
+mod lease;
 mod plan;
 mod read;
 mod request;

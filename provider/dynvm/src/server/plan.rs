@@ -5,9 +5,8 @@ use std::time::Duration;
 use engine::diagnostics::Diagnostics;
 use engine::plan::{Action, Draft};
 use fleet::Image;
-use jiff::Timestamp;
 
-use super::request;
+use super::{lease, request};
 use crate::settings::{Lab, Settings};
 
 pub(super) async fn plan(settings: &Settings, draft: &mut Draft<'_>) -> Diagnostics {
@@ -27,7 +26,7 @@ pub(super) async fn plan(settings: &Settings, draft: &mut Draft<'_>) -> Diagnost
         }
         Settings::Absent | Settings::Postponed(_) => unknown_ttl(draft),
     }
-    expiry(draft);
+    lease::plan(settings, draft, &mut found).await;
     found
 }
 
@@ -160,32 +159,6 @@ async fn full_copy(lab: &Lab, draft: &Draft<'_>, found: &mut Diagnostics) {
         .await
     {
         found.warning_at("storage", "Full copy", what);
-    }
-}
-
-/// A changed ttl moves the expiry, which is known if the start of the lease is; lost marks are written again by an update.
-fn expiry(draft: &mut Draft<'_>) {
-    if draft.prior().is_null() {
-        return;
-    }
-    if draft.prior().get("expires_at").is_null() {
-        draft.mark_unknown("lease_started_at");
-        draft.mark_unknown("expires_at");
-        return;
-    }
-    let ttl = request::ttl(draft.planned()).ok();
-    if ttl.is_some() && ttl == request::ttl(draft.prior()).ok() {
-        return;
-    }
-    let start: Option<Timestamp> = draft
-        .prior()
-        .get("lease_started_at")
-        .as_str()
-        .and_then(|text| text.parse().ok());
-    let end = ttl.zip(start).and_then(|(ttl, start)| start.checked_add(ttl).ok());
-    match end {
-        Some(end) => draft.set("expires_at", end.to_string()),
-        None => draft.mark_unknown("expires_at"),
     }
 }
 
