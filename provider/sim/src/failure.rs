@@ -1,11 +1,13 @@
 //! A XenAPI failure: a code and its parameters, as they travel.
 
+use std::borrow::Cow;
+
 use crate::db::{Cls, Ref};
 
 /// What a call fails with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    pub(crate) code: &'static str,
+    pub(crate) code: Cow<'static, str>,
     pub(crate) params: Vec<String>,
 }
 
@@ -15,7 +17,7 @@ pub(crate) type Outcome<T> = Result<T, Failure>;
 impl Failure {
     pub(crate) fn new<const N: usize>(code: &'static str, params: [&str; N]) -> Self {
         Self {
-            code,
+            code: Cow::Borrowed(code),
             params: params.iter().map(|p| (*p).to_owned()).collect(),
         }
     }
@@ -28,18 +30,17 @@ impl Failure {
         Self::new("INTERNAL_ERROR", [message])
     }
 
-    /// A failure that a control call or world file names.
-    pub(crate) fn injected(code: &str, params: &[String]) -> Self {
-        // Codes come from a small set of rules in tests, so a leaked copy per rule is no leak that grows.
+    /// A failure that a test names.
+    pub(crate) fn injected(code: String, params: Vec<String>) -> Self {
         Self {
-            code: Box::leak(code.to_owned().into_boxed_str()),
-            params: params.to_vec(),
+            code: Cow::Owned(code),
+            params,
         }
     }
 
     /// Code and parameters in one list, as `ErrorDescription` and `task.error_info` have them.
     pub(crate) fn description(&self) -> Vec<String> {
-        std::iter::once(self.code.to_owned())
+        std::iter::once(self.code.to_string())
             .chain(self.params.iter().cloned())
             .collect()
     }

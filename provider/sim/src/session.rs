@@ -165,3 +165,58 @@ pub(crate) fn collect(state: &mut State) {
         close(state, &reference);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::world::{Latencies, World, build};
+
+    fn pool() -> Pool {
+        let world = World::from_hcl("pool \"p\" {\n  host \"h\" {\n  }\n}\n").unwrap();
+        let spec = world.pools["p"].clone();
+        let state = build::build(&spec, "p", 1, &[String::new()], 0);
+        let clock = Clock::virtual_time(false);
+        Pool::new(
+            "p",
+            spec,
+            1,
+            Latencies::zero(),
+            clock,
+            Vec::new(),
+            state,
+            CancellationToken::new(),
+        )
+    }
+
+    #[tokio::test]
+    async fn each_group_has_its_own_cap_and_loses_its_oldest() {
+        let pool = pool();
+        pool.with(|state| {
+            let mut login = |user: &str, originator: &str| open(&pool, state, user, Role::PoolAdmin, originator);
+            let sloppy = login("root", "");
+            let mine = login("root", "mine");
+            let poll = (0..CAP_ANONYMOUS - 1).map(|_| login("root", "")).collect::<Vec<_>>();
+            let last = login("root", "");
+            assert_eq!(
+                check(state, &sloppy).unwrap_err().description(),
+                ["SESSION_INVALID", sloppy.as_str()]
+            );
+            assert!(check(state, &mine).is_ok() && check(state, &poll[0]).is_ok() && check(state, &last).is_ok());
+            assert_eq!(state.db.table(Cls::Session).rows.len(), CAP_ANONYMOUS + 1);
+        });
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_session_ends_its_polls_and_a_day_of_silence_ends_it() {
+        let pool = pool();
+        pool.with(|state| {
+            let session = open(&pool, state, "root", Role::PoolAdmin, "x");
+            let ended = check(state, &session).unwrap().ended;
+            state.wall += EXPIRY + 1;
+            collect(state);
+            assert!(ended.is_cancelled());
+            assert!(check(state, &session).is_err());
+        });
+    }
+}

@@ -18,7 +18,7 @@ pub(super) fn call(ctx: &Context, name: &str, args: &Args) -> Option<Outcome<Val
     let task = args.reference(0);
     ctx.with(|state| match name {
         "create" => {
-            let task = create(state, args.str(0), args.str(1), &ctx.session);
+            let task = create(state, args.str(0), args.str(1));
             Some(Ok(Value::from(task)))
         }
         "destroy" => Some(destroy(state, &task).map(|()| Value::Void)),
@@ -29,7 +29,7 @@ pub(super) fn call(ctx: &Context, name: &str, args: &Args) -> Option<Outcome<Val
 }
 
 /// Adds a pending task.
-pub(crate) fn create(state: &mut State, label: &str, description: &str, _session: &Ref) -> Ref {
+pub(crate) fn create(state: &mut State, label: &str, description: &str) -> Ref {
     let reference = state.random.reference();
     let uuid = state.random.uuid();
     let host = state.host_refs.first().cloned().unwrap_or_else(Ref::null);
@@ -127,4 +127,29 @@ fn set_status(state: &mut State, task: &Ref, status: &str) -> Outcome<()> {
     }
     operations::refresh(&mut state.db, Cls::Task, task);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::{World, build};
+
+    #[test]
+    fn finished_tasks_go_when_there_are_too_many() {
+        let world = World::from_hcl("pool \"p\" {\n  host \"h\" {\n  }\n}\n").unwrap();
+        let mut state = build::build(&world.pools["p"], "p", 1, &[String::new()], 0);
+        let pending = create(&mut state, "pending", "");
+        let tasks: Vec<Ref> = (0..MOST + 9).map(|_| create(&mut state, "done", "")).collect();
+        for (second, task) in tasks.iter().enumerate() {
+            state.wall = i64::try_from(second).unwrap();
+            complete(&mut state, task, &Ok(Value::Void));
+        }
+        collect(&mut state);
+        assert_eq!(state.db.table(Cls::Task).rows.len(), MOST);
+        assert!(state.db.exists(Cls::Task, &pending) && !state.db.exists(Cls::Task, &tasks[9]));
+        assert!(state.db.exists(Cls::Task, &tasks[10]));
+        state.wall += KEEP + 1;
+        collect(&mut state);
+        assert_eq!(state.db.table(Cls::Task).rows.len(), 1);
+    }
 }

@@ -93,10 +93,7 @@ async fn dispatch(pool: &Arc<Pool>, call: &Call, params: Vec<Value>) -> Outcome<
     check_role(&session, call)?;
     if call.is_async && !names::has_async(call) {
         let text = format!("No async mode for this operation (rpc: {})", call.full_name());
-        return Err(Failure {
-            code: "Fault",
-            params: vec![text],
-        });
+        return Err(Failure::new("Fault", [&text]));
     }
     let args = accept(call, 1, params)?;
     let ctx = Context {

@@ -17,7 +17,7 @@ pub(super) async fn run(mut ctx: Context, call: &Call, args: Args) -> Outcome<Va
     };
     ctx.cancelled = CancellationToken::new();
     let (task, epoch) = ctx.with(|state| {
-        let task = task::create(state, &name, "", &ctx.session);
+        let task = task::create(state, &name, "");
         state.cancels.insert(task.clone(), ctx.cancelled.clone());
         (task, state.epoch.clone())
     });

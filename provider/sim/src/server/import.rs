@@ -96,7 +96,7 @@ async fn answer(server: &Server, parts: &Parts, body: Incoming, length: Option<u
     };
     let task = query.get("task_id").map(|t| Ref::new(&t));
     let is_made = task.is_none();
-    let task = task.unwrap_or_else(|| pool.with(|state| task::create(state, "VDI.import_raw", "", &session)));
+    let task = task.unwrap_or_else(|| pool.with(|state| task::create(state, "VDI.import_raw", "")));
     let import = Import {
         ctx: Context::work_of(pool, task),
         target,

@@ -152,7 +152,7 @@ impl Job {
         let outcome = answer
             .outcome
             .as_ref()
-            .map_or_else(|f| f.code.to_owned(), |_| "OK".to_owned());
+            .map_or_else(|f| f.code.to_string(), |_| "OK".to_owned());
         let (content_type, text) = self.encode(&answer);
         let bytes = text.len() as u64;
         if self.request.method.starts_with("event") {
@@ -215,13 +215,13 @@ impl Job {
         match kind {
             FaultKind::Error { code, params } => {
                 let answer = Answer {
-                    outcome: Err(Failure::injected(&code, &params)),
+                    outcome: Err(Failure::injected(code.clone(), params)),
                     bare: false,
                 };
                 let (content_type, text) = self.encode(&answer);
                 Err((code, Ok(rpc(content_type, Payload::whole(text)))))
             }
-            FaultKind::ErrorAfter { code, params } => Ok(After::Replace(Failure::injected(&code, &params))),
+            FaultKind::ErrorAfter { code, params } => Ok(After::Replace(Failure::injected(code, params))),
             FaultKind::CutBefore => Err(("CUT".to_owned(), Err(Cut))),
             FaultKind::CutAfter => Ok(After::Cut),
             FaultKind::Hang => {

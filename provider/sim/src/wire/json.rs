@@ -42,7 +42,7 @@ pub(crate) fn response(version_2: bool, id: &str, outcome: &Outcome<Value>) -> S
         }
         (true, Err(failure)) => {
             out.push_str("{\"jsonrpc\":\"2.0\",\"error\":{\"code\":1,\"message\":");
-            write_text(&mut out, failure.code);
+            write_text(&mut out, &failure.code);
             out.push_str(",\"data\":");
             write(&mut out, &Value::strings(&failure.params));
             out.push('}');
