@@ -26,10 +26,7 @@ pub fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
         for path in entries.flatten().map(|entry| entry.path()) {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if path.is_dir() {
-                if !matches!(
-                    name.as_ref(),
-                    "target" | "node_modules" | ".git" | "gen" | ".terraform"
-                ) {
+                if !matches!(name.as_ref(), "target" | "node_modules" | ".git" | "gen" | ".terraform") {
                     open.push(path);
                 }
             } else if name.ends_with(ending) {

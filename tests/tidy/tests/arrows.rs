@@ -22,21 +22,11 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 fn metadata() -> Value {
     let output = Command::new(env!("CARGO"))
-        .args([
-            "metadata",
-            "--format-version=1",
-            "--no-deps",
-            "--locked",
-            "--offline",
-        ])
+        .args(["metadata", "--format-version=1", "--no-deps", "--locked", "--offline"])
         .current_dir(tidy::root())
         .output()
         .expect("cargo metadata runs");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON")
 }
 
@@ -93,11 +83,7 @@ fn only_the_crates_that_need_a_protocol_library_have_it() {
     };
     assert_eq!(users("tonic"), ["plugin", "proto"]);
     assert_eq!(users("reqwest"), ["xenapi"]);
-    assert_eq!(
-        users("quick-xml"),
-        ["xenapi"],
-        "the simulator has a codec of its own"
-    );
+    assert_eq!(users("quick-xml"), ["xenapi"], "the simulator has a codec of its own");
     assert_eq!(users("axum"), ["sim"]);
 }
 
@@ -122,17 +108,25 @@ fn every_library_has_its_line_in_the_dependencies_page() {
         .map(String::as_str)
         .filter(|name| !ours.contains(name) && !page.contains(&format!("| `{name}` |")))
         .collect();
-    assert!(
-        missing.is_empty(),
-        "docs/dependencies.md has no line for {missing:?}"
-    );
+    assert!(missing.is_empty(), "docs/dependencies.md has no line for {missing:?}");
     let named: Vec<&str> = page
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
         .collect();
     let unused: Vec<&&str> = named.iter().filter(|name| !used.contains(**name)).collect();
-    assert!(
-        unused.is_empty(),
-        "docs/dependencies.md still names {unused:?}"
-    );
+    assert!(unused.is_empty(), "docs/dependencies.md still names {unused:?}");
+}
+
+#[test]
+fn every_library_of_the_workspace_is_used_by_a_crate() {
+    let used: BTreeSet<String> = dependencies(|_| true).into_values().flatten().collect();
+    let list = tidy::text(&tidy::root().join("Cargo.toml"));
+    let offered = list
+        .lines()
+        .skip_while(|line| *line != "[workspace.dependencies]")
+        .skip(1)
+        .take_while(|line| !line.starts_with('['))
+        .filter_map(|line| line.split_once(" = ").map(|(name, _)| name));
+    let idle: Vec<&str> = offered.filter(|name| !used.contains(*name)).collect();
+    assert!(idle.is_empty(), "in the workspace's list, used by no crate: {idle:?}");
 }

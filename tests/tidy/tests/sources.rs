@@ -16,11 +16,7 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ),
     (
         "env::var",
-        &[
-            "provider/dynvm/src/config",
-            "provider/plugin/src/",
-            "tests/",
-        ],
+        &["provider/dynvm/src/config", "provider/plugin/src/", "tests/"],
         "settings are read from the environment in one place; plugin reads what the protocol passes there",
     ),
     (
@@ -36,10 +32,7 @@ fn names_stay_in_their_rooms() {
     for folder in ["proto", "provider", "tests"] {
         for file in files(folder, ".rs") {
             let name = shown(&file);
-            if name.starts_with("tests/tidy")
-                || name.contains("/tests/")
-                || name.contains("/examples/")
-            {
+            if name.starts_with("tests/tidy") || name.contains("/tests/") || name.contains("/examples/") {
                 continue;
             }
             let source = text(&file);
@@ -58,9 +51,9 @@ fn names_stay_in_their_rooms() {
 fn holds(line: &str, word: &str) -> bool {
     let code = line.trim_start();
     !code.starts_with("//")
-        && code.match_indices(word).any(|(at, _)| {
-            !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
-        })
+        && code
+            .match_indices(word)
+            .any(|(at, _)| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':'))
 }
 
 #[test]
@@ -92,17 +85,11 @@ fn every_rust_file_belongs_to_a_module() {
     for folder in ["proto/src", "provider", "tests"] {
         for file in files(folder, ".rs") {
             let name = shown(&file);
-            let stem = file
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let is_root = matches!(stem.as_str(), "lib" | "main")
                 || name.contains("/src/bin/")
                 || file.parent().is_some_and(|folder| {
-                    folder.ends_with("tests")
-                        || folder.ends_with("examples")
-                        || folder.ends_with("benches")
+                    folder.ends_with("tests") || folder.ends_with("examples") || folder.ends_with("benches")
                 });
             if is_root {
                 continue;
@@ -111,11 +98,7 @@ fn every_rust_file_belongs_to_a_module() {
                 let folder = file.parent().unwrap_or(&file);
                 (
                     folder.parent().unwrap_or(folder).to_path_buf(),
-                    folder
-                        .file_name()
-                        .unwrap_or_default()
-                        .to_string_lossy()
-                        .into_owned(),
+                    folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
                 )
             } else {
                 (file.parent().unwrap_or(&file).to_path_buf(), stem)
