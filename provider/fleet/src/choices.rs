@@ -31,10 +31,10 @@ impl Choices {
 impl fmt::Display for Choices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.names.is_empty() {
-            return f.write_str("there is none");
+            return f.write_str("There is none");
         }
         if let Some(meant) = &self.meant {
-            write!(f, "did you mean {meant:?}? ")?;
+            write!(f, "Did you mean {meant:?}? ")?;
         }
         f.write_str("There is: ")?;
         for (at, name) in self.names.iter().take(SHOWN).enumerate() {
@@ -86,14 +86,14 @@ mod tests {
 
     #[test]
     fn lists_what_there_is() {
-        check("x", &[], "there is none");
+        check("x", &[], "There is none");
         check("web", &["ssd", "hdd"], r#"There is: "hdd", "ssd""#);
         check(
             "centos",
             &["centos7", "debian12"],
-            r#"did you mean "centos7"? There is: "centos7", "debian12""#,
+            r#"Did you mean "centos7"? There is: "centos7", "debian12""#,
         );
-        check("SSD", &["ssd", "ssd"], r#"did you mean "ssd"? There is: "ssd""#);
+        check("SSD", &["ssd", "ssd"], r#"Did you mean "ssd"? There is: "ssd""#);
     }
 
     #[test]

@@ -217,6 +217,14 @@ impl Fleet {
         Ok(member.template(template).await?.uuid())
     }
 
+    /// What the clock of a pool's coordinator shows: the one that leases are measured by.
+    ///
+    /// # Errors
+    /// When the pool cannot be read.
+    pub async fn clock(&self, pool: &str) -> Result<jiff::Timestamp, Error> {
+        self.member(pool)?.now().await
+    }
+
     /// Says from where to where a server's disks would be copied in full, if they would not stay where the template's are.
     ///
     /// # Errors

@@ -92,7 +92,7 @@ impl Error {
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
-            Error::NoPools => "Configure a pool: `pools`, `config_file`, or DYNVM_URL.".into(),
+            Error::NoPools => "Configure a pool: `pools`, or DYNVM_URL.".into(),
             Error::UnknownPool { .. } | Error::UnknownOs { .. } | Error::Missing { .. } => {
                 "Correct the name, or give the UUID.".into()
             }
@@ -120,7 +120,7 @@ impl Error {
             Error::MarksContested { .. } => {
                 "Find the tool that writes tags or other_config of this VM as a whole.".into()
             }
-            Error::TtlPast { .. } => "Give a longer ttl, or start the lease anew by renew_triggers.".into(),
+            Error::TtlPast { .. } => "Give a longer ttl.".into(),
             Error::TtlTooLong { .. } => "Give a shorter ttl, or raise max_ttl of the provider.".into(),
             Error::NotOurs { .. } => {
                 "Look at the VM; remove it from the state if it is not this server any more.".into()

@@ -97,7 +97,7 @@ pub enum Error {
     #[error("no pool is configured")]
     NoPools,
     /// A pool's name that is not configured.
-    #[error("no pool called {wanted:?} is configured; {there}")]
+    #[error("no pool called {wanted:?} is configured. {there}")]
     UnknownPool {
         /// The name that was given.
         wanted: String,
@@ -125,7 +125,7 @@ pub enum Error {
         found: Uuid,
     },
     /// No pool has a template for an alias.
-    #[error("no pool has a template for the os {os:?}; {there}")]
+    #[error("no pool has a template for the os {os:?}. {there}")]
     UnknownOs {
         /// The alias.
         os: String,
@@ -133,7 +133,7 @@ pub enum Error {
         there: Choices,
     },
     /// Nothing has that name.
-    #[error("pool {pool:?} has no {what} {wanted:?}; {there}")]
+    #[error("pool {pool:?} has no {what} {wanted:?}. {there}")]
     Missing {
         /// What was looked for.
         what: What,

@@ -25,7 +25,7 @@ pub enum Step {
 pub struct Obsolete {
     /// Expiry marks.
     pub expires: BTreeSet<Expires>,
-    /// Creation leases: they count only while there is no expiry.
+    /// Creation leases: they must not count again if a person removes the expiry.
     pub creating: BTreeSet<Timestamp>,
 }
 
@@ -88,14 +88,11 @@ impl Renewal {
         if !seen.has_on_both_sides(&self.own) && !later {
             return Phase::Add;
         }
-        let expires: BTreeSet<Expires> = marks.into_iter().filter(|mark| mark.at < self.own.at).collect();
-        // The first lease leaves the creation lease: it does not count beside it, and each create would pay for its removal.
-        let creating = if expires.is_empty() {
-            BTreeSet::new()
-        } else {
-            seen.creating()
-        };
-        Phase::Clean(Obsolete { expires, creating })
+        let expires = marks.into_iter().filter(|mark| mark.at < self.own.at).collect();
+        Phase::Clean(Obsolete {
+            expires,
+            creating: seen.creating(),
+        })
     }
 }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use ulid::Ulid;
-use xenapi::{EventClass, FifoGuard, Filter, Interest, Notice, Outcome, Ref, Token, Vbd, Vdi, Vif, Vm, VmRecord};
+use xenapi::{
+    EventClass, FifoGuard, Filter, Interest, Notice, Outcome, Ref, Subscription, Token, Vbd, Vdi, Vif, Vm, VmRecord,
+};
 
 use super::plan::Plan;
 use super::{CREATION_GRACE, Made, Stage, call};
@@ -18,11 +20,21 @@ use crate::pool::{Loaded, later, related, whole_seconds};
 use crate::server::Timings;
 
 /// How long a cancelled creation waits for the answer to a clone that is being made, so that the VM is known.
-const ANSWER: Duration = Duration::from_secs(3);
+const ANSWER: Duration = Duration::from_millis(1500);
 /// How long a clone with a lost answer is looked for.
 const LOOK: Duration = Duration::from_secs(30);
 /// How often it is looked for when no event tells of it.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// After how many looks at which the template was not being cloned either the call surely never arrived.
+const IDLE_LOOKS: u32 = 3;
+/// How often a clone is asked for whose call never arrived.
+const CALLS: u32 = 3;
+
+/// What became of a clone whose answer was lost.
+enum Fate {
+    Made(Ref<Vm>),
+    NeverArrived,
+}
 
 /// Clones or copies the template.
 pub(super) async fn clone(plan: &Plan, made: &mut Option<Made>) -> Result<(), Error> {
@@ -36,15 +48,10 @@ pub(super) async fn clone(plan: &Plan, made: &mut Option<Made>) -> Result<(), Er
         .bounds
         .hold(plan.member.now(), || plan.late(Stage::Clone, VmName::unknown()))
         .await?;
-    let deadline = whole_seconds(later(now, plan.bounds.remaining() + CREATION_GRACE));
-    let birth = BirthName {
-        id: Ulid::new(),
-        deadline,
-    };
-    let token = plan.member.token();
     let sent = Instant::now();
     plan.member.wrote();
-    let reference = sent_and_answered(plan, &birth).await?;
+    let token = plan.member.token();
+    let (reference, deadline) = asked(plan, now).await?;
     let timings = Timings {
         queue: queue.as_secs_f64(),
         clone: sent.elapsed().as_secs_f64(),
@@ -104,83 +111,115 @@ fn new(reference: Ref<Vm>, deadline: Timestamp, now: Timestamp, timings: Timings
     }
 }
 
-async fn sent_and_answered(plan: &Plan, birth: &BirthName) -> Result<Ref<Vm>, Error> {
-    let client = plan.member.client()?;
-    let name = birth.to_string();
-    let limit = plan.bounds.remaining();
-    let asked = async {
-        match &plan.copy_to {
-            Some(sr) => {
-                client
-                    .vm()
-                    .copy_to(&plan.template.reference, &name, Some(sr), limit)
-                    .await
-            }
-            None => client.vm().clone_to(&plan.template.reference, &name, limit).await,
+/// Asks for the clone until one is there. Each call has a birth name of its own: should a late one arrive all the same, its
+/// clone is nobody's, and falls under its creation lease.
+async fn asked(plan: &Plan, now: Timestamp) -> Result<(Ref<Vm>, Timestamp), Error> {
+    let mut calls = 0;
+    loop {
+        calls += 1;
+        let deadline = whole_seconds(later(now, plan.bounds.remaining() + CREATION_GRACE));
+        let birth = BirthName {
+            id: Ulid::new(),
+            deadline,
+        };
+        let name = birth.to_string();
+        let cause = match answer(plan, &name).await? {
+            Ok(vm) => return Ok((vm, deadline)),
+            Err(cause) if cause.outcome() == Outcome::MaybeSent => cause,
+            Err(cause) => return Err(refused(plan, cause)),
+        };
+        match look_for(plan, &name, &cause).await? {
+            Fate::Made(vm) => return Ok((vm, deadline)),
+            Fate::NeverArrived if calls < CALLS => {}
+            Fate::NeverArrived => return Err(unknown(plan, &name, cause)),
         }
-    };
-    tokio::pin!(asked);
-    let answer = tokio::select! {
-        biased;
-        answer = &mut asked => answer,
-        () = plan.bounds.cancel.cancelled() => match tokio::time::timeout(ANSWER, &mut asked).await {
-            Ok(answer) => answer,
-            Err(_) => return Err(Error::Cancelled { left: None }),
-        },
-    };
-    match answer {
-        Ok(vm) => Ok(vm),
-        Err(cause) if cause.outcome() == Outcome::MaybeSent => look_for(plan, &name, cause).await,
-        Err(cause) => Err(refused(plan, cause)),
     }
 }
 
-/// Looks for the clone of a call whose answer was lost: it may be there, or may be in the making still.
-async fn look_for(plan: &Plan, name: &str, cause: xenapi::Error) -> Result<Ref<Vm>, Error> {
+/// Sends one call; a cancelled creation waits a moment for its answer.
+async fn answer(plan: &Plan, name: &str) -> Result<Result<Ref<Vm>, xenapi::Error>, Error> {
     let client = plan.member.client()?;
-    let unknown = || Error::CloneUnknown {
+    let (template, limit) = (&plan.template.reference, plan.bounds.remaining());
+    let asked = async {
+        match &plan.copy_to {
+            Some(sr) => client.vm().copy_to(template, name, Some(sr), limit).await,
+            None => client.vm().clone_to(template, name, limit).await,
+        }
+    };
+    tokio::pin!(asked);
+    tokio::select! {
+        biased;
+        answer = &mut asked => Ok(answer),
+        () = plan.bounds.cancel.cancelled() => match tokio::time::timeout(ANSWER, &mut asked).await {
+            Ok(answer) => Ok(answer),
+            Err(_) => Err(Error::Cancelled { left: None }),
+        },
+    }
+}
+
+fn unknown(plan: &Plan, name: &str, cause: xenapi::Error) -> Error {
+    Error::CloneUnknown {
         pool: plan.member.name().to_owned(),
         birth_name: name.to_owned(),
-        cause: cause.clone(),
-    };
+        cause,
+    }
+}
+
+/// Looks for the clone of a call whose answer was lost: it may be there, or be in the making still, which the template's
+/// current operations show, or the call may never have arrived.
+async fn look_for(plan: &Plan, name: &str, cause: &xenapi::Error) -> Result<Fate, Error> {
+    let client = plan.member.client()?;
     let Ok(named) = Filter::eq("name__label", name) else {
-        return Err(unknown());
+        return Err(unknown(plan, name, cause.clone()));
     };
+    let filter = named.or(Filter::refers("_ref", &plan.template.reference));
     let until = Instant::now() + LOOK.min(plan.bounds.remaining());
     let mut events = client.watcher().subscribe(Interest::classes(&[EventClass::Vm]));
     let mut seen = None;
-    loop {
-        if let Ok(found) = client.vm().records_where(&named).await
-            && let Some((vm, record)) = found.into_iter().next()
-        {
-            if is_whole(plan, &record) {
-                return Ok(vm);
+    let mut idle_looks = 0;
+    while Instant::now() < until {
+        if let Ok(found) = client.vm().records_where(&filter).await {
+            let is_cloning = found.iter().any(|(_, record)| is_being_cloned(record));
+            match found.into_iter().find(|(_, record)| record.name_label == name) {
+                Some((vm, record)) if is_whole(plan, &record) => return Ok(Fate::Made(vm)),
+                Some((vm, _)) => seen = Some(vm),
+                None if is_cloning => idle_looks = 0,
+                None => idle_looks += 1,
             }
-            seen = Some(vm);
+        }
+        if seen.is_none() && idle_looks == IDLE_LOOKS {
+            return Ok(Fate::NeverArrived);
         }
         let again = (Instant::now() + LOOK_AGAIN).min(until);
-        let news = async {
-            loop {
-                match events.next().await {
-                    Notice::Change(change) => match change.of::<Vm>() {
-                        Some((_, Some(record))) if record.name_label == name => return,
-                        Some(_) | None => {}
-                    },
-                    Notice::Lost(_) => return tokio::time::sleep_until(again).await,
-                }
-            }
-        };
         tokio::select! {
             biased;
             () = plan.bounds.cancel.cancelled() => return Err(Error::Cancelled { left: None }),
-            () = news => {}
+            () = appearance(&mut events, name, again) => {}
             () = tokio::time::sleep_until(again) => {}
         }
-        if Instant::now() >= until {
-            // What is half made is undone by whoever asked for it, now that it is known.
-            return seen.ok_or_else(unknown);
+    }
+    // What is half made is undone by whoever asked for it, now that it is known.
+    seen.map(Fate::Made).ok_or_else(|| unknown(plan, name, cause.clone()))
+}
+
+/// Waits until an event tells of a VM of that name; while events are lost, until it is time to look anyway.
+async fn appearance(events: &mut Subscription, name: &str, again: Instant) {
+    loop {
+        match events.next().await {
+            Notice::Change(change) => match change.of::<Vm>() {
+                Some((_, Some(record))) if record.name_label == name => return,
+                Some(_) | None => {}
+            },
+            Notice::Lost(_) => return tokio::time::sleep_until(again).await,
         }
     }
+}
+
+fn is_being_cloned(template: &VmRecord) -> bool {
+    template
+        .current_operations
+        .values()
+        .any(|operation| operation == "clone" || operation == "copy")
 }
 
 /// Says whether a clone has all drives and NICs of its template: they come to be after the VM itself.

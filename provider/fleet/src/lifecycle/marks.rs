@@ -1,6 +1,6 @@
 //! Executes the steps of a lease's change against a pool.
 
-use futures::future::{try_join, try_join_all};
+use futures::future::{join, try_join, try_join_all};
 use xenapi::{Failure, Pool, Ref, Vm, VmRecord};
 
 use crate::error::{Error, VmName};
@@ -41,13 +41,27 @@ impl Change {
 
 impl Subject<'_> {
     /// Changes the lease; gives the VM as the last read showed it, with what has been removed since taken out.
-    pub(super) async fn change(&self, mut change: Change, read: VmRecord) -> Result<VmRecord, Error> {
+    ///
+    /// What is `superseded` in any case is removed beside the first read, which saves a round trip.
+    pub(super) async fn change(
+        &self,
+        mut change: Change,
+        read: VmRecord,
+        mut superseded: Option<Obsolete>,
+    ) -> Result<VmRecord, Error> {
         let mut latest = read;
         for _ in 0..STEPS {
             match change.next(&marks_of(&latest)) {
                 Step::Add(mark) => self.add(Mark::Expires(mark), &latest).await?,
-                Step::Read => latest = self.read().await?,
-                Step::Remove(old) => self.remove(&old, &mut latest).await?,
+                Step::Read => latest = self.read_beside(superseded.take(), &latest).await?,
+                Step::Remove(old) => match (self.remove(&old, &mut latest).await, &change) {
+                    (Ok(()), _) => {}
+                    // It stands already, and earlier marks do not count beside it.
+                    (Err(error), Change::Renew(_)) => {
+                        tracing::warn!(pool = self.pool, %error, "superseded marks are left");
+                    }
+                    (Err(error), Change::Shorten(_)) => return Err(error),
+                },
                 Step::Done(Outcome::Acknowledged) => return Ok(latest),
                 Step::Done(Outcome::BeingReaped) => {
                     return Err(Error::BeingReaped {
@@ -67,6 +81,21 @@ impl Subject<'_> {
             pool: self.pool.to_owned(),
             vm: self.name.clone(),
         })
+    }
+
+    async fn read_beside(&self, superseded: Option<Obsolete>, latest: &VmRecord) -> Result<VmRecord, Error> {
+        let Some(old) = superseded else {
+            return self.read().await;
+        };
+        let mut left = latest.clone();
+        let (read, removed) = join(self.read(), self.remove(&old, &mut left)).await;
+        let mut record = read?;
+        match removed {
+            Ok(()) => take_out(&old, &mut record),
+            // The renewal removes what it still sees.
+            Err(error) => tracing::debug!(pool = self.pool, %error, "superseded marks are not removed yet"),
+        }
+        Ok(record)
     }
 
     async fn read(&self) -> Result<VmRecord, Error> {
@@ -115,9 +144,7 @@ impl Subject<'_> {
 
     /// Removes marks from the sides where the last read showed them.
     async fn remove(&self, old: &Obsolete, latest: &mut VmRecord) -> Result<(), Error> {
-        let expires = old.expires.iter().map(|mark| Mark::Expires(*mark));
-        let creating = old.creating.iter().map(|until| Mark::Creating(*until));
-        let marks: Vec<String> = expires.chain(creating).map(|mark| mark.to_string()).collect();
+        let marks = texts(old);
         let tags = marks.iter().filter(|mark| latest.tags.contains(*mark));
         let untagged = try_join_all(tags.map(|tag| async move {
             self.client
@@ -135,8 +162,20 @@ impl Subject<'_> {
                 .map_err(call("clearing the old lease", &self.name))
         }));
         try_join(untagged, unkeyed).await?;
-        latest.tags.retain(|tag| !marks.contains(tag));
-        latest.other_config.retain(|key, _| !marks.contains(key));
+        take_out(old, latest);
         Ok(())
     }
+}
+
+fn texts(old: &Obsolete) -> Vec<String> {
+    let expires = old.expires.iter().map(|mark| Mark::Expires(*mark));
+    let creating = old.creating.iter().map(|until| Mark::Creating(*until));
+    expires.chain(creating).map(|mark| mark.to_string()).collect()
+}
+
+/// Takes marks out of a record that was read before they were removed.
+fn take_out(old: &Obsolete, record: &mut VmRecord) {
+    let marks = texts(old);
+    record.tags.retain(|tag| !marks.contains(tag));
+    record.other_config.retain(|key, _| !marks.contains(key));
 }

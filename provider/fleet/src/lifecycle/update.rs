@@ -215,7 +215,7 @@ async fn change_lease(
         Expiry::Lease(latest) if latest.at > own.at => Change::Shorten(Shortening::new(own, &marks)),
         Expiry::Lease(_) | Expiry::Creating(_) | Expiry::Never => Change::Renew(Renewal::new(own)),
     };
-    subject.change(change, read).await?;
+    subject.change(change, read, None).await?;
     Ok(())
 }
 

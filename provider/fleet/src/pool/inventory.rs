@@ -242,7 +242,7 @@ mod tests {
         let none = find("hddd").unwrap_err();
         assert_eq!(
             none.to_string(),
-            r#"pool "lab1" has no storage repository "hddd"; did you mean "hdd"? There is: "hdd", "ssd""#
+            r#"pool "lab1" has no storage repository "hddd". Did you mean "hdd"? There is: "hdd", "ssd""#
         );
     }
 }

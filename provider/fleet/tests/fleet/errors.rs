@@ -26,7 +26,7 @@ async fn names_that_mean_nothing_say_what_there_is() {
     check(
         error,
         Subject::Template,
-        &["\"lab1\"", "did you mean \"tmpl-debian12\"", "\"twin\""],
+        &["\"lab1\"", "Did you mean \"tmpl-debian12\"", "\"twin\""],
     );
     let mut wanted = spec("web");
     wanted.image = fleet::Image::Os("debian".into());
@@ -54,7 +54,7 @@ async fn names_that_mean_nothing_say_what_there_is() {
     check(
         fails(wanted).await,
         Subject::Pool("lab2".into()),
-        &["did you mean \"lab1\""],
+        &["Did you mean \"lab1\""],
     );
     let mut wanted = spec("web");
     wanted.ttl = std::time::Duration::from_secs(25 * 3600);

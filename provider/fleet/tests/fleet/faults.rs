@@ -12,7 +12,7 @@ use crate::lab::{Lab, spec};
 
 fn refused() -> FaultKind {
     FaultKind::Error {
-        code: "INTERNAL_ERROR".into(),
+        code: "OPERATION_NOT_ALLOWED".into(),
         params: vec!["injected".into()],
     }
 }
@@ -183,6 +183,15 @@ async fn a_clone_whose_answer_was_lost_is_found_and_not_made_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clone_that_never_arrived_is_asked_for_again() {
+    let lab = Lab::small().await;
+    lab.control.fault(FaultRule::once("VM.clone", FaultKind::CutBefore));
+    let server = lab.create(spec("web")).await.unwrap();
+    assert_eq!(lab.traces().await.len(), 1);
+    lab.delete(&server).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_undo_leaves_the_server_marked_and_named() {
     let lab = Lab::small().await;
     lab.control.fault(FaultRule::once("VM.start", refused()));
@@ -282,37 +291,19 @@ async fn a_restart_of_the_toolstack_in_the_middle_is_survived() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_during_the_birth_stops_the_creator() {
     let lab = Lab::small().await;
-    lab.create(spec("first")).await.unwrap();
-    // The second create of a process: its requests are known, and the one after the tags reads again.
-    let index = lab.control.request_index();
-    let next = {
-        let fleet = Arc::clone(&lab.fleet);
-        let probe = lab.control.clone();
-        probe.reset_requests();
-        let server = create(&fleet, spec("probe")).await.unwrap();
-        let reread = probe
-            .requests()
-            .into_iter()
-            .find(|request| request.method == "VM.get_record")
-            .unwrap();
-        delete(&fleet, &server).await.unwrap();
-        reread.index - index
-    };
-    let held = lab.control.request_index() + next;
-    lab.control.hold(held, sim::HoldPoint::Before);
+    // On the simulator's clock; long enough for a claim to be put meanwhile.
+    lab.control
+        .fault(FaultRule::once("VM.get_record", FaultKind::Delay(200_000)));
     let fleet = Arc::clone(&lab.fleet);
-    let creating = tokio::spawn(async move { create(&fleet, spec("second")).await });
-    lab.control.held(held).await;
-    let born = lab
-        .traces()
-        .await
-        .into_iter()
-        .find(|vm| vm["name_label"] != "first")
-        .unwrap();
+    let creating = tokio::spawn(async move { create(&fleet, spec("web")).await });
+    let has_arrived = || lab.requests().iter().any(|request| request.method == "VM.get_record");
+    while !has_arrived() {
+        tokio::task::yield_now().await;
+    }
+    let born = lab.traces().await.pop().unwrap();
     let vm = lab.call("VM.get_by_uuid", json!([born["uuid"]])).await;
     lab.call("VM.add_tags", json!([vm, "dynvm:reaping=01JD4Q8QCGTF0000000000000A"]))
         .await;
-    lab.control.release(held);
     let failure = creating.await.unwrap().unwrap_err();
     assert!(matches!(failure.error, Error::BeingReaped { .. }), "{}", failure.error);
     assert_eq!(lab.call("VM.get_power_state", json!([vm])).await, json!("Halted"));

@@ -109,7 +109,7 @@ async fn a_server_is_found_by_uuid_or_by_its_one_name() {
         })
         .await
         .unwrap_err();
-    assert!(error.to_string().contains("did you mean \"web\""), "{error}");
+    assert!(error.to_string().contains("Did you mean \"web\""), "{error}");
     let template = server.template_uuid.unwrap();
     assert!(
         lab.fleet
