@@ -43,15 +43,8 @@ fn one(diagnostic: Diagnostic) -> proto::tfplugin6::Diagnostic {
         severity: severity.into(),
         summary,
         detail,
-        attribute: path.as_ref().map(line),
+        attribute: path.as_ref().map(self::path),
     }
-}
-
-/// The top-level attribute of a path: the host finds its line, and none for anything deeper.
-fn line(path: &Path) -> AttributePath {
-    let mut whole = self::path(path);
-    whole.steps.truncate(1);
-    whole
 }
 
 /// A path. An element of a set is named by its position, which no host can follow.
@@ -91,7 +84,15 @@ mod tests {
             .into_iter()
             .filter_map(|step| step.selector)
             .collect();
-        assert_eq!(steps, [Selector::AttributeName("pools".into())]);
+        assert_eq!(
+            steps,
+            [
+                Selector::AttributeName("pools".into()),
+                Selector::ElementKeyString("lab1".into()),
+                Selector::AttributeName("url".into())
+            ],
+            "whole: cut to `pools`, the host would print the expression there, passwords in it included"
+        );
     }
 
     #[test]
