@@ -247,3 +247,13 @@ async fn a_new_coordinator_may_know_less() {
     );
     assert!(lab.control.roll_back("one").is_err(), "one copy, one return");
 }
+
+#[tokio::test]
+async fn callers_wait_in_real_time_on_a_fast_clock() {
+    let lab = Lab::start(ClockMode::Scaled(1000.0)).await;
+    let mut poll = poll(&lab).await;
+    poll.next(&lab, &["pool"], 0.0).await;
+    let began = std::time::Instant::now();
+    assert_eq!(poll.next(&lab, &["vm"], 0.3).await, []);
+    assert!(began.elapsed() >= std::time::Duration::from_millis(300));
+}

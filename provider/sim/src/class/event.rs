@@ -33,30 +33,36 @@ async fn from(ctx: &Context, args: &Args) -> Outcome<Value> {
     let since = Token::parse(args.str(1))?;
     let timeout = args.get(2).as_float();
     let timeout = Duration::from_secs_f64(if timeout >= 0.0 { timeout.min(FOREVER) } else { FOREVER });
-    let clock = &ctx.pool.clock;
-    let deadline = clock.now() + timeout;
-    let mut changes = ctx.pool.watch();
-    ctx.with(|state| state.counters.calls += 1);
     let patience = tokio::time::sleep(timeout);
     tokio::pin!(patience);
+    let deadline = ctx.pool.clock.now() + timeout;
+    let mut changes = ctx.pool.watch();
+    ctx.with(|state| state.counters.calls += 1);
     loop {
         changes.borrow_and_update();
         let batch = ctx.with(|state| look(state, &wanted, since));
-        let left = deadline.saturating_sub(clock.now());
-        if !batch.events.is_empty() || left.is_zero() {
+        if !batch.events.is_empty() || timeout.is_zero() {
             ctx.with(|state| state.counters.events += batch.events.len() as u64);
             return Ok(batch.into_value());
         }
         tokio::select! {
-            // Virtual time may stand still for longer than a client in real time waits.
-            () = &mut patience, if clock.is_virtual() => return Ok(batch.into_value()),
             () = ctx.ended.cancelled() => return Err(Failure::new("SESSION_INVALID", [ctx.session.as_str()])),
-            () = clock.sleep(left, Pace::Idle) => continue,
-            // The sleep beside it keeps the call from counting as busy.
+            // Callers wait in real time, whatever the latencies are divided by.
+            () = &mut patience => return Ok(batch.into_value()),
+            () = virtual_timeout(ctx, deadline) => return Ok(batch.into_value()),
             changed = changes.changed() => if changed.is_err() { return Err(Failure::internal("the pool is gone")) },
         }
-        let delay = ctx.pool.pick(ctx.pool.latencies.event_delay_ms);
-        clock.sleep(delay, Pace::Work).await;
+        ctx.pool.pause(ctx.pool.latencies.event_delay_ms).await;
+    }
+}
+
+/// Ends when virtual time reaches the deadline, and keeps the call from counting as busy until then.
+async fn virtual_timeout(ctx: &Context, deadline: Duration) {
+    let clock = &ctx.pool.clock;
+    if clock.is_virtual() {
+        clock.sleep(deadline.saturating_sub(clock.now()), Pace::Idle).await;
+    } else {
+        std::future::pending().await
     }
 }
 
