@@ -31,6 +31,9 @@ use crate::retry::Caller;
 const WAIT: Duration = Duration::from_secs(60);
 /// The pool remembers the last 256 deletions of a class; after this long too many may have come.
 const TOKEN_LIFE: Duration = Duration::from_secs(120);
+/// Between an answer and the next call: changes come in bursts (a start is a dozen), which one answer can tell together, and a subscriber that has what it
+/// waited for is gone before a call is made in vain. What comes meanwhile is told by the next call at once.
+const PAUSE: Duration = Duration::from_millis(50);
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
 const MIN_BACKOFF: Duration = Duration::from_millis(250);
 
@@ -234,6 +237,11 @@ async fn listen(shared: Arc<Shared>) {
         };
         let Err(error) = result else {
             failures = 0;
+            tokio::select! {
+                () = closing.cancelled() => break,
+                () = interest_changed(&shared, &classes) => {}
+                () = tokio::time::sleep(PAUSE) => {}
+            }
             continue;
         };
         debug!(pool = %shared.pool, error = %error, "listening was interrupted");
