@@ -219,3 +219,26 @@ async fn a_vm_made_from_a_record_boots_what_is_on_its_disk() {
         "only it has that network"
     );
 }
+
+#[tokio::test]
+async fn an_evacuated_host_takes_nobody_in() {
+    let lab = Lab::start(ClockMode::Manual).await;
+    let second = std::time::Duration::from_secs(1);
+    let foreign = lab.by_name("VM", "foreign").await;
+    let host = lab.record("VM", &foreign).await["resident_on"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let task = lab.text("Async.host.evacuate", vec![json!(host)]).await;
+    lab.control.advance(second).await.unwrap();
+    let idle = lab.by_name("VM", "linux").await;
+    let here = vec![json!(idle), json!(host)];
+    let refused = lab
+        .fails("VM.assert_can_boot_here", here, "HOST_EVACUATE_IN_PROGRESS")
+        .await;
+    assert_eq!(refused, [host.as_str()]);
+    lab.control.advance(second * 60).await.unwrap();
+    assert_eq!(lab.record("task", &task).await["status"], "success");
+    assert_ne!(lab.record("VM", &foreign).await["resident_on"], json!(host));
+    assert_eq!(lab.record("host", &host).await["current_operations"], json!({}));
+}

@@ -1,10 +1,11 @@
 //! `host`: clocks, memory, enabling and disabling.
 
-use crate::class::vm::placement;
+use crate::class::vm::{migrate, placement};
 use crate::context::Context;
 use crate::db::{Cls, Ref};
 use crate::failure::{Failure, Outcome};
 use crate::operations;
+use crate::ops::{self, Mark};
 use crate::pool::State;
 use crate::rpc::Args;
 use crate::value::Value;
@@ -23,7 +24,7 @@ pub(super) async fn call(ctx: &Context, name: &str, args: &Args) -> Option<Outco
         "compute_memory_overhead" => ctx.with(|state| state.db.get(Cls::Host, &host, "memory_overhead").cloned()),
         "disable" => set_enabled(ctx, &host, false),
         "enable" => set_enabled(ctx, &host, true),
-        "list_methods" => return None,
+        "evacuate" => evacuate(ctx, &host).await.map(|()| Value::Void),
         "get_management_interface" => ctx.with(|state| {
             let pifs = state.db.get(Cls::Host, &host, "PIFs")?.refs();
             let managed = |pif: &Ref| state.db.get(Cls::Pif, pif, "management").is_ok_and(Value::as_bool);
@@ -34,6 +35,24 @@ pub(super) async fn call(ctx: &Context, name: &str, args: &Args) -> Option<Outco
         "assert_can_evacuate" => ctx.with(|state| state.db.record(Cls::Host, &host).map(|_| Value::Void)),
         _ => return None,
     })
+}
+
+/// Moves every guest of a host to others, one after the other.
+async fn evacuate(ctx: &Context, host: &Ref) -> Outcome<()> {
+    let busy = vec![Mark::new(Cls::Host, host, "evacuate")];
+    let _running = ops::begin(ctx, busy, ops::STANDARD, |_| Ok(())).await?;
+    let guests = ctx.with(|state| {
+        let resident = state.db.get(Cls::Host, host, "resident_VMs")?.refs();
+        let is_guest = |vm: &Ref| !state.db.get(Cls::Vm, vm, "is_control_domain").is_ok_and(Value::as_bool);
+        Ok(resident.into_iter().filter(is_guest).collect::<Vec<_>>())
+    })?;
+    for vm in guests {
+        let target = ctx.with(|state| placement::possible_hosts(&state.db, &vm))?;
+        let target = target.into_iter().find(|other| other != host);
+        let target = target.ok_or_else(|| Failure::new("NO_HOSTS_AVAILABLE", []))?;
+        migrate::pool_migrate(ctx, &vm, &target).await?;
+    }
+    Ok(())
 }
 
 fn set_enabled(ctx: &Context, host: &Ref, enabled: bool) -> Outcome<Value> {

@@ -7,7 +7,7 @@ use crate::failure::Outcome;
 use crate::operations;
 use crate::value::Value;
 
-pub(super) async fn pool_migrate(ctx: &Context, vm: &Ref, host: &Ref) -> Outcome<()> {
+pub(crate) async fn pool_migrate(ctx: &Context, vm: &Ref, host: &Ref) -> Outcome<()> {
     let _running = begin(ctx, vm, "pool_migrate").await?;
     let (memory, is_there) = ctx.with(|state| {
         let record = state.db.record(Cls::Vm, vm)?.clone();

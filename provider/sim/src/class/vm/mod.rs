@@ -4,7 +4,7 @@ mod clone;
 mod configure;
 mod create;
 mod halt;
-mod migrate;
+pub(crate) mod migrate;
 pub(crate) mod placement;
 mod start;
 mod suspend;
