@@ -237,11 +237,6 @@ async fn listen(shared: Arc<Shared>) {
         };
         let Err(error) = result else {
             failures = 0;
-            tokio::select! {
-                () = closing.cancelled() => break,
-                () = interest_changed(&shared, &classes) => {}
-                () = tokio::time::sleep(PAUSE) => {}
-            }
             continue;
         };
         debug!(pool = %shared.pool, error = %error, "listening was interrupted");
@@ -299,6 +294,7 @@ async fn step(shared: &Shared, classes: &BTreeSet<EventClass>) -> Result<(), Err
     match result {
         Ok(delta) => {
             shared.deliver(delta);
+            tokio::time::sleep(PAUSE).await;
             Ok(())
         }
         Err(error) if spoils_token(&error) => {
