@@ -22,6 +22,8 @@ pub fn whole_life(lab: &Lab, workspace: &Workspace, look: impl FnOnce(&State)) {
     look(&workspace.state());
     workspace.destroy();
     assert_unchanged(lab, &before);
+    let left = workspace.temporary_files();
+    assert!(left.is_empty(), "sockets and the like that were left behind: {left:?}");
 }
 
 /// Demands that the pools hold what they held before.

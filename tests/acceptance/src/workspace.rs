@@ -249,6 +249,15 @@ impl Workspace {
         self.run(&["init", "-input=false", "-no-color"]).expect_success()
     }
 
+    /// What commands have left in the temporary folder.
+    #[must_use]
+    pub fn temporary_files(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path("tmp")).into_iter().flatten().flatten();
+        entries
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect()
+    }
+
     /// All that commands have printed so far and every file of the module, state included; file name -> text.
     #[must_use]
     pub fn everything_written(&self) -> BTreeMap<String, Vec<u8>> {

@@ -9,12 +9,12 @@ use serde_json::Value as Json;
 
 use crate::{A, SERVER, server};
 
-/// The marks among some texts. A creation lease counts only while there is no expiry: whether it is still there is nobody's concern.
+/// The marks among some texts.
 fn marks<'a>(texts: impl IntoIterator<Item = &'a String>) -> BTreeSet<&'a str> {
     texts
         .into_iter()
         .map(String::as_str)
-        .filter(|text| text.starts_with("dynvm:") && !text.starts_with("dynvm:creating="))
+        .filter(|text| text.starts_with("dynvm:"))
         .collect()
 }
 
