@@ -1,4 +1,9 @@
 //! Which crate may use which: the arrows of docs/architecture.md, read from cargo itself.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of a test fail by panicking"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
