@@ -23,6 +23,9 @@ struct Arguments {
     /// World file (HCL); `dynvm-sim world` prints one to start from.
     #[arg(long, value_name = "FILE")]
     world: Option<PathBuf>,
+    /// Prints the world as it was understood, and ends.
+    #[arg(long)]
+    print_world: bool,
     /// Divides every latency; overrides the world's own.
     #[arg(long, value_name = "N", conflicts_with = "clock")]
     time_scale: Option<f64>,
@@ -100,6 +103,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         None => {}
     }
     let world = read_world(&arguments)?;
+    if arguments.print_world {
+        return print(&world.to_hcl());
+    }
     let clock = match (arguments.clock, arguments.time_scale) {
         (Some(VirtualClock::Manual), _) => ClockMode::Manual,
         (Some(VirtualClock::Auto), _) => ClockMode::Auto,

@@ -90,17 +90,7 @@ impl Simulator {
                 message: "it has no pool".to_owned(),
             });
         }
-        let clock = match options.clock {
-            ClockMode::World => Clock::scaled(world.time_scale),
-            ClockMode::Scaled(scale) if scale.is_finite() && scale > 0.0 => Clock::scaled(scale),
-            ClockMode::Scaled(scale) => {
-                return Err(StartError::World {
-                    message: format!("a time scale of {scale} is not above 0"),
-                });
-            }
-            ClockMode::Manual => Clock::virtual_time(false),
-            ClockMode::Auto => Clock::virtual_time(true),
-        };
+        let clock = clock(options.clock, world.time_scale)?;
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let hooks = Arc::new(Hooks::new());
@@ -175,6 +165,20 @@ impl Drop for Simulator {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+fn clock(mode: ClockMode, of_world: f64) -> Result<Clock, StartError> {
+    let scale = match mode {
+        ClockMode::World => of_world,
+        ClockMode::Scaled(scale) => scale,
+        ClockMode::Manual => return Ok(Clock::virtual_time(false)),
+        ClockMode::Auto => return Ok(Clock::virtual_time(true)),
+    };
+    if scale.is_finite() && scale > 0.0 {
+        return Ok(Clock::scaled(scale));
+    }
+    let message = format!("a time scale of {scale} is not above 0");
+    Err(StartError::World { message })
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -135,7 +135,9 @@ fn mistakes_in_a_world_name_file_line_and_column() {
 
 #[test]
 fn the_printed_lab_is_a_world_to_start_from() {
-    let output = simulator().arg("world").output().unwrap();
-    let world = sim::World::from_hcl(&String::from_utf8(output.stdout).unwrap()).unwrap();
-    assert_eq!(world.pools["lab1"].templates.len(), 5);
+    for argument in ["world", "--print-world"] {
+        let output = simulator().arg(argument).output().unwrap();
+        let world = sim::World::from_hcl(&String::from_utf8(output.stdout).unwrap()).unwrap();
+        assert_eq!(world.pools["lab1"].templates.len(), 5);
+    }
 }

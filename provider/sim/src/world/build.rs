@@ -137,20 +137,24 @@ fn add_hosts(state: &mut State, spec: &PoolSpec, addresses: &[String], networks:
             ("https_only", Value::Bool(spec.tls)),
         ];
         let reference = add(state, Cls::Host, fields);
-        for number in 0..host.cpus.min(64) {
-            let fields = vec![
-                ("host", Value::from(&reference)),
-                ("number", Value::Int(i64::from(number))),
-                ("vendor", Value::str("GenuineIntel")),
-                ("modelname", Value::str("Simulated CPU")),
-                ("speed", Value::Int(2400)),
-            ];
-            add(state, Cls::HostCpu, fields);
-        }
+        add_cpus(state, &reference, host.cpus);
         add_pifs(state, spec, name, index, &reference, networks);
         add_control_domain(state, name, &reference);
         operations::refresh(&mut state.db, Cls::Host, &reference);
         state.host_refs.push(reference);
+    }
+}
+
+fn add_cpus(state: &mut State, host: &Ref, count: u32) {
+    for number in 0..count.min(64) {
+        let fields = vec![
+            ("host", Value::from(host)),
+            ("number", Value::Int(i64::from(number))),
+            ("vendor", Value::str("GenuineIntel")),
+            ("modelname", Value::str("Simulated CPU")),
+            ("speed", Value::Int(2400)),
+        ];
+        add(state, Cls::HostCpu, fields);
     }
 }
 
