@@ -6,6 +6,8 @@ use serde_json::Value as Json;
 
 /// More lines than this help nobody.
 const SHOWN: usize = 40;
+/// Nor do longer ones.
+const WIDTH: usize = 300;
 
 /// One line for each place that differs; empty when the documents are equal.
 #[must_use]
@@ -14,6 +16,12 @@ pub fn difference(before: &Json, after: &Json) -> String {
     compare("", before, after, &mut lines);
     let rest = lines.len().saturating_sub(SHOWN);
     lines.truncate(SHOWN);
+    for line in &mut lines {
+        if let Some((end, _)) = line.char_indices().nth(WIDTH) {
+            line.truncate(end);
+            line.push_str(" ...");
+        }
+    }
     if rest > 0 {
         lines.push(format!("... and {rest} more"));
     }
