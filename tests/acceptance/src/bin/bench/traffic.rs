@@ -6,6 +6,7 @@ use sim::RequestRecord;
 /// At time scale 1 a call of `event.from` that waits ends 50 ms after the change at the earliest; one that asks for what there is now answers
 /// within a few.
 const WAITED_US: u64 = 40_000;
+const LOGOUT: &str = "session.logout";
 
 /// The requests of one command, in the order of arrival.
 #[derive(Clone, Debug)]
@@ -28,7 +29,9 @@ impl Traffic {
 
     /// All but login and logout.
     pub(crate) fn counted(&self) -> impl Iterator<Item = &RequestRecord> {
-        self.0.iter().filter(|request| !request.method.starts_with("session."))
+        self.0
+            .iter()
+            .filter(|request| !is_login(request) && request.method != LOGOUT)
     }
 
     /// How many there are, the long-poll included, login and logout not.
@@ -71,12 +74,11 @@ impl Traffic {
 
     /// The requests of the last session, its login included and its logout not, without the long-poll.
     fn work(&self) -> Vec<Stretch> {
-        let login = |request: &RequestRecord| request.method.starts_with("session.login");
-        let first = self.0.iter().rposition(login).unwrap_or_default();
+        let first = self.0.iter().rposition(is_login).unwrap_or_default();
         self.0
             .iter()
             .skip(first)
-            .filter(|request| request.method != "session.logout" && !self.is_long_poll(request))
+            .filter(|request| request.method != LOGOUT && !self.is_long_poll(request))
             .filter_map(stretch)
             .collect()
     }
@@ -138,6 +140,10 @@ pub(crate) fn milliseconds(microseconds: u64) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "2^53 microseconds are 285 years")]
 pub(crate) fn seconds(microseconds: u64) -> f64 {
     microseconds as f64 / 1e6
+}
+
+fn is_login(request: &RequestRecord) -> bool {
+    request.method.starts_with("session.login")
 }
 
 fn stretch(request: &RequestRecord) -> Option<Stretch> {
