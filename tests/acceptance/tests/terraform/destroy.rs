@@ -60,6 +60,31 @@ fn a_disk_that_a_person_attached_is_kept_with_a_word() {
 }
 
 #[test]
+fn an_iso_in_the_drive_is_only_taken_out() {
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let before = lab.world();
+        let workspace = lab.workspace(tool, &[&in_lab1()]);
+        workspace.apply();
+        let vm = lab.vm(&workspace.state().text(A, "id"));
+        let drives = lab.records("lab1", "VBD");
+        let mut drives = drives
+            .iter()
+            .filter(|(_, vbd)| vbd["VM"] == vm.reference.as_str() && vbd["type"] == "CD");
+        let (drive, _) = drives.next().expect("a CD drive");
+        let (iso, _) = lab.named("lab1", "VDI", "debian-12.iso");
+        lab.call("lab1", "VBD.insert", json!([drive, iso]));
+        workspace.expect_empty_plan();
+        let outcome = workspace.try_destroy().expect_code(0);
+        assert!(
+            outcome.warnings().iter().all(|warning| warning.summary != "Disk kept"),
+            "{outcome}"
+        );
+        assert_unchanged(&lab, &before);
+    });
+}
+
+#[test]
 fn snapshots_go_with_the_server() {
     under_each_tool(|tool| {
         let lab = Lab::standard();

@@ -109,6 +109,23 @@ fn garbage_for_the_record_of_a_server() {
 }
 
 #[test]
+fn a_record_without_end() {
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let list = "data \"dynvm_servers\" \"all\" {\n  pool = \"lab1\"\n}\n";
+        let workspace = lab.workspace(tool, &[list]);
+        workspace.try_plan().expect_code(0);
+        let (_, wiki) = lab.named("lab1", "VM", "old-jenkins");
+        let endless = [("notes".to_owned(), "x".repeat(24 << 20))];
+        let uuid = wiki["uuid"].as_str().unwrap_or_default();
+        lab.control()
+            .set_other_config(uuid, endless.into())
+            .expect("other_config");
+        check("24 MiB in one record", &workspace.try_plan());
+    });
+}
+
+#[test]
 fn garbage_for_any_call_of_a_refresh() {
     under_each_tool(|tool| {
         let (lab, workspace, methods) = refreshed(tool);

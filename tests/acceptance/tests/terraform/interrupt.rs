@@ -8,7 +8,7 @@ use acceptance::{Lab, Running, Workspace, assert_unchanged, under_each_tool};
 use crate::{A, server};
 
 /// Generous: a loaded machine is no reason to fail. What it takes is said by the benchmark.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(10);
 
 /// A lab whose `tmpl-debian12` never names an address, and an apply that waits for one.
 fn waiting(lab: &Lab, workspace: &Workspace) -> Running {

@@ -22,6 +22,7 @@ mod later;
 mod many;
 mod marks;
 mod modules;
+mod place;
 mod refusals;
 mod secrets;
 mod sessions;
