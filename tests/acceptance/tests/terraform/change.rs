@@ -3,6 +3,7 @@
 use acceptance::{Lab, State, Vm, Workspace, assert_unchanged, under_each_tool};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
+use sim::{FaultKind, FaultRule};
 
 use crate::{A, server};
 
@@ -243,5 +244,77 @@ fn options_of_creation_change_nothing() {
         workspace.expect_empty_plan();
         assert_eq!(workspace.state().text(A, "id"), id);
         workspace.destroy();
+    });
+}
+
+#[test]
+fn a_renewal_under_a_claim_fails_and_takes_its_mark_back() {
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let workspace = lab.workspace(tool, &[&server("  os = \"debian12\"\n  ttl = \"1h\"")]);
+        workspace.apply();
+        let vm = lab.vm(&workspace.state().text(A, "id"));
+        let claim = "dynvm:reaping=01JD4Q8QCGTF0000000000000A";
+        lab.call(&vm.pool, "VM.add_tags", json!([vm.reference, claim]));
+        lab.call(&vm.pool, "VM.add_to_other_config", json!([vm.reference, claim, ""]));
+        let claimed = lab.vm(&vm.uuid());
+        rewrite(&lab, &workspace, &server("  os = \"debian12\"\n  ttl = \"2h\""));
+        workspace.try_apply().only_error().expect_text("being reaped");
+        let now = lab.vm(&vm.uuid());
+        assert_eq!(
+            (now.tags(), now.other_config()),
+            (claimed.tags(), claimed.other_config())
+        );
+        assert_eq!(
+            workspace.state().text(A, "ttl"),
+            "1h",
+            "what was not acknowledged is not in the state"
+        );
+        workspace.destroy();
+    });
+}
+
+#[test]
+fn half_of_an_update_is_in_the_state() {
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let before = lab.world();
+        let workspace = lab.workspace(
+            tool,
+            &[&server("  os = \"debian12\"\n  ttl = \"1h\"\n  tags = [\"one\"]")],
+        );
+        workspace.apply();
+        let id = workspace.state().text(A, "id");
+        let changed = "resource \"dynvm_server\" \"a\" {\n  name = \"renamed\"\n  os = \"debian12\"\n  ttl = \"2h\"\n  tags = [\"two\"]\n}\n";
+        rewrite(&lab, &workspace, changed);
+        lab.control().fault(FaultRule::always(
+            "VM.add_tags",
+            FaultKind::Error {
+                code: "INTERNAL_ERROR".to_owned(),
+                params: vec!["no tags today".to_owned()],
+            },
+        ));
+        workspace
+            .try_apply()
+            .only_error()
+            .expect_text("INTERNAL_ERROR")
+            .expect_text("no tags today");
+        lab.control().clear_faults();
+        let state = workspace.state();
+        assert_eq!(state.text(A, "id"), id);
+        assert!(!state.is_tainted(A), "a change that failed is no reason to replace");
+        workspace.expect_empty_refresh();
+        assert_eq!(workspace.plan().actions(A), ["update"]);
+        workspace.apply();
+        workspace.expect_empty_plan();
+        let vm = lab.vm(&id);
+        assert_eq!(vm.text("name_label"), "renamed");
+        assert!(
+            vm.tags().contains("two") && !vm.tags().contains("one"),
+            "{:?}",
+            vm.tags()
+        );
+        workspace.destroy();
+        assert_unchanged(&lab, &before);
     });
 }

@@ -189,6 +189,49 @@ fn a_lease_extended_elsewhere_is_read_back_without_a_difference() {
 }
 
 #[test]
+fn marks_on_one_side_are_enough() {
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let workspace = lab.workspace(tool, &[SERVER]);
+        workspace.apply();
+        let vm = lab.vm(&workspace.state().text(A, "id"));
+        lab.control()
+            .set_tags(&vm.uuid(), vec!["dynvm:keep".to_owned()])
+            .expect("tags");
+        workspace.expect_empty_plan();
+        workspace.expect_empty_refresh();
+        workspace.destroy();
+        assert!(
+            !lab.has_vm(&vm.uuid()),
+            "what a person asks reapers to keep, its own Terraform may destroy"
+        );
+    });
+}
+
+#[test]
+fn an_entry_of_another_name_is_an_error_and_the_state_stays() {
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let before = lab.world();
+        let workspace = lab.workspace(tool, &[SERVER]);
+        workspace.apply();
+        let state = workspace.state();
+        let pool = state.text(A, "pool");
+        let renamed = acceptance::PoolBlock::of(&lab.pool(&pool)).with_aliases(["debian12"]);
+        let provider = acceptance::ProviderBlock::default().with_pool("elsewhere", renamed);
+        workspace.main(&[&provider.to_string(), SERVER]);
+        for outcome in [workspace.try_plan(), workspace.try_destroy()] {
+            outcome.only_error().expect_text(&pool).expect_text("elsewhere");
+        }
+        assert_eq!(workspace.state().text(A, "id"), state.text(A, "id"));
+        workspace.main(&[&lab.provider().to_string(), SERVER]);
+        workspace.expect_empty_plan();
+        workspace.destroy();
+        assert_unchanged(&lab, &before);
+    });
+}
+
+#[test]
 fn a_lease_that_is_over_is_a_warning() {
     under_each_tool(|tool| {
         let lab = Lab::standard();
