@@ -13,8 +13,8 @@ use xenapi::{Ref, Sr, VdiRecord, VmRecord};
 pub use self::formula::{Ceiling, Fit, HostRoom, Limit, Need, PoolRoom, StorageRoom, fit, overhead};
 pub(crate) use self::sample::Sample;
 
-use crate::error::{Error, VmName};
-use crate::pool::{Member, Template};
+use crate::error::Error;
+use crate::pool::Member;
 use crate::spec::{CapacityQuery, Image};
 
 /// How old a sample may be: as old as a plan takes, not older.
@@ -114,16 +114,8 @@ pub(crate) async fn kind_in(member: &Arc<Member>, query: &CapacityQuery) -> Resu
         }
         None => None,
     };
-    Ok(kind.with_disks(&disk_records(member, &template).await?, storage.as_ref()))
-}
-
-/// The records of a template's disks.
-pub(crate) async fn disk_records(member: &Arc<Member>, template: &Template) -> Result<Vec<VdiRecord>, Error> {
     let disks = member.disks(&template.reference).await?;
-    let refs: Vec<_> = disks.disks.iter().map(|(vdi, _)| vdi.clone()).collect();
-    let records = member.client()?.vdi().records_by_ref(&refs).await;
-    let records = records.map_err(|cause| Error::call("reading the template's disks", VmName::unknown(), cause))?;
-    Ok(records.into_iter().map(|(_, record)| record).collect())
+    Ok(kind.with_disks(&disks.records, storage.as_ref()))
 }
 
 /// The template that an image means in a pool.

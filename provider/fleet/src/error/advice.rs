@@ -27,7 +27,7 @@ impl Error {
             Error::Call { cause, .. } => title_of_cause(cause),
             Error::CloneUnknown { .. } => "Outcome of the clone is unknown",
             Error::CreateTimeout { .. } => "Creating took too long",
-            Error::DeleteTimeout { .. } => "Deleting took too long",
+            Error::Timeout { .. } => "Pool took too long",
             Error::NoAddress { .. } => "No usable address",
             Error::Stopped { .. } => "Server stopped",
             Error::BeingReaped { .. } => "Being reaped",
@@ -77,7 +77,7 @@ impl Error {
             Error::NoPools
             | Error::Full { .. }
             | Error::CreateTimeout { .. }
-            | Error::DeleteTimeout { .. }
+            | Error::Timeout { .. }
             | Error::Stopped { .. }
             | Error::BeingReaped { .. }
             | Error::ExtendedElsewhere { .. }
@@ -112,7 +112,7 @@ impl Error {
                 "Apply again. If the clone was made it falls under its creation lease, and a reaper removes it.".into()
             }
             Error::CreateTimeout { .. } => "Raise timeouts.create, or look at what the pool is busy with.".into(),
-            Error::DeleteTimeout { .. } => "Destroy again, or raise timeouts.delete.".into(),
+            Error::Timeout { .. } => "Apply again, or raise the timeout; look at what the pool is busy with.".into(),
             Error::NoAddress { missed, .. } => hint_of_missed(*missed).into(),
             Error::Stopped { .. } => "Look at the guest's console; the template may power itself off.".into(),
             Error::BeingReaped { .. } => "Refresh: the server will be gone, and the next plan makes it anew.".into(),
@@ -152,7 +152,7 @@ impl Error {
             | Error::NoPoolFits { .. }
             | Error::Refused { .. }
             | Error::CreateTimeout { .. }
-            | Error::DeleteTimeout { .. }
+            | Error::Timeout { .. }
             | Error::NoAddress { .. }
             | Error::Stopped { .. }
             | Error::BeingReaped { .. }

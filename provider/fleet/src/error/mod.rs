@@ -212,9 +212,11 @@ pub enum Error {
         /// What it was doing.
         stage: Stage,
     },
-    /// A deletion did not end in time.
-    #[error("deleting{vm} in pool {pool:?} took longer than {} ({status})", seconds(.limit))]
-    DeleteTimeout {
+    /// A deletion or a change did not end in time.
+    #[error("{doing}{vm} in pool {pool:?} took longer than {} ({status})", seconds(.limit))]
+    Timeout {
+        /// What was being done.
+        doing: &'static str,
         /// The pool.
         pool: String,
         /// The VM.
@@ -222,7 +224,7 @@ pub enum Error {
         /// How long it may take.
         limit: Duration,
         /// The last that was seen.
-        status: String,
+        status: &'static str,
     },
     /// No clone got a usable address.
     #[error("no usable address within {} after {attempts} clone(s) in pool {pool:?}: {missed}; {seen}", seconds(.limit))]

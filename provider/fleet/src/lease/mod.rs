@@ -9,12 +9,14 @@
 //!  renew:    add own mark (tags, keys) -> read -+-> claimed: take the own mark back, fail "being reaped"
 //!                 ^                             +-> own mark lost on a side, no later one: start again
 //!                 |                             |
-//!                 +-----------------------------+-> else acknowledge, remove the earlier marks (tags, keys)
+//!                 +-----------------------------+-> else acknowledge, remove the earlier marks that were read before
 //!
 //!  shorten:  add own mark (tags, keys) -> read -> remove the later marks that were read before (tags, keys) -> read
 //!                                                 another later mark on either read: fail "extended elsewhere"
 //! ```
 
+#[cfg(test)]
+mod interleavings;
 mod mark;
 #[cfg(test)]
 mod model;

@@ -21,7 +21,7 @@ pub enum Step {
 }
 
 /// Marks that have had their day.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Obsolete {
     /// Expiry marks.
     pub expires: BTreeSet<Expires>,
@@ -30,7 +30,7 @@ pub struct Obsolete {
 }
 
 /// How a change of a lease ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// The mark stands on both sides, and nobody claimed the VM before it did.
     Acknowledged,
@@ -41,13 +41,16 @@ pub enum Outcome {
 }
 
 /// Makes a lease end later.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Renewal {
     own: Expires,
+    /// The marks that were there before: the only ones that it may remove. One that came since may be all that somebody
+    /// who shortens the lease leaves.
+    before: BTreeSet<Expires>,
     phase: Phase,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Phase {
     Add,
     Read,
@@ -58,9 +61,13 @@ enum Phase {
 }
 
 impl Renewal {
-    /// Begins to renew a lease with a mark of one's own.
-    pub fn new(own: Expires) -> Self {
-        Self { own, phase: Phase::Add }
+    /// Begins to renew a lease with a mark of one's own, knowing the marks of a read that came before.
+    pub fn new(own: Expires, before: &VmMarks) -> Self {
+        Self {
+            own,
+            before: before.expires(),
+            phase: Phase::Add,
+        }
     }
 
     /// Names the next step. `seen` is the latest read; it is looked at only after [`Step::Read`].
@@ -88,7 +95,8 @@ impl Renewal {
         if !seen.has_on_both_sides(&self.own) && !later {
             return Phase::Add;
         }
-        let expires = marks.into_iter().filter(|mark| mark.at < self.own.at).collect();
+        let earlier = self.before.iter().filter(|mark| mark.at < self.own.at);
+        let expires = earlier.filter(|mark| marks.contains(mark)).copied().collect();
         Phase::Clean(Obsolete {
             expires,
             creating: seen.creating(),
@@ -114,7 +122,7 @@ mod tests {
     #[test]
     fn an_undisturbed_renewal_leaves_its_mark_alone() {
         let mut vm = Vm::with(&[expires(10, 1)]);
-        let mut renewal = Renewal::new(expires(20, 2));
+        let mut renewal = Renewal::new(expires(20, 2), &vm.read());
         assert_eq!(vm.drive(|seen| renewal.next(seen), |_, _| {}), Outcome::Acknowledged);
         assert_eq!(vm.marks(), [expires(20, 2)]);
     }
@@ -122,7 +130,7 @@ mod tests {
     #[test]
     fn a_claim_makes_it_take_back_its_own_mark_only() {
         let mut vm = Vm::with(&[expires(10, 1)]);
-        let mut renewal = Renewal::new(expires(20, 2));
+        let mut renewal = Renewal::new(expires(20, 2), &vm.read());
         let outcome = vm.drive(
             |seen| renewal.next(seen),
             |vm, step| {
@@ -138,7 +146,7 @@ mod tests {
     #[test]
     fn a_lost_mark_is_written_again() {
         let mut vm = Vm::with(&[expires(10, 1)]);
-        let mut renewal = Renewal::new(expires(20, 2));
+        let mut renewal = Renewal::new(expires(20, 2), &vm.read());
         let mut lost = false;
         let outcome = vm.drive(
             |seen| renewal.next(seen),
@@ -157,7 +165,7 @@ mod tests {
     #[test]
     fn a_later_mark_of_another_is_left() {
         let mut vm = Vm::with(&[expires(10, 1), expires(30, 3)]);
-        let mut renewal = Renewal::new(expires(20, 2));
+        let mut renewal = Renewal::new(expires(20, 2), &vm.read());
         assert_eq!(vm.drive(|seen| renewal.next(seen), |_, _| {}), Outcome::Acknowledged);
         assert_eq!(vm.marks(), [expires(20, 2), expires(30, 3)]);
     }

@@ -7,15 +7,16 @@ use super::renewal::{Obsolete, Outcome, Step};
 use super::seen::VmMarks;
 
 /// Makes a lease end earlier.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Shortening {
     own: Expires,
     /// The marks that were there before: the only ones that it may remove.
     before: BTreeSet<Expires>,
+    has_cleaned: bool,
     phase: Phase,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Phase {
     Add,
     Read,
@@ -33,6 +34,7 @@ impl Shortening {
         Self {
             own,
             before: before.expires(),
+            has_cleaned: false,
             phase: Phase::Add,
         }
     }
@@ -48,6 +50,7 @@ impl Shortening {
             Phase::Add => (Step::Add(self.own), Phase::Read),
             Phase::Read | Phase::Judge => (Step::Read, Phase::Judge),
             Phase::Clean => {
+                self.has_cleaned = true;
                 let old = Obsolete {
                     expires: self.before.clone(),
                     creating: seen.creating(),
@@ -64,10 +67,10 @@ impl Shortening {
 
     fn judge(&self, seen: &VmMarks) -> Phase {
         if !seen.claims().is_empty() {
-            return Phase::Undo(Outcome::BeingReaped);
+            return self.give_up(Outcome::BeingReaped);
         }
         if self.is_extended_elsewhere(seen) {
-            return Phase::Undo(Outcome::ExtendedElsewhere);
+            return self.give_up(Outcome::ExtendedElsewhere);
         }
         if seen.has_on_both_sides(&self.own) {
             Phase::Clean
@@ -78,19 +81,28 @@ impl Shortening {
 
     fn last_judge(&self, seen: &VmMarks) -> Phase {
         if self.is_extended_elsewhere(seen) {
-            return Phase::Undo(Outcome::ExtendedElsewhere);
+            return self.give_up(Outcome::ExtendedElsewhere);
         }
         // A tool that wrote a field back whole has put the removed marks there again, or dropped the own one.
-        let marks = seen.expires();
-        let restored = marks.iter().any(|mark| mark.at > self.own.at);
-        if restored || !seen.has_on_both_sides(&self.own) {
-            return if seen.claims().is_empty() {
-                Phase::Add
-            } else {
-                Phase::Undo(Outcome::BeingReaped)
-            };
+        let is_restored = seen.expires().iter().any(|mark| mark.at > self.own.at);
+        match (
+            is_restored || !seen.has_on_both_sides(&self.own),
+            seen.claims().is_empty(),
+        ) {
+            (false, _) => Phase::Over(Outcome::Acknowledged),
+            (true, true) => Phase::Add,
+            (true, false) => self.give_up(Outcome::BeingReaped),
         }
-        Phase::Over(Outcome::Acknowledged)
+    }
+
+    /// The own mark is taken back only while the earlier ones are there: a later mark of another may be on one side yet,
+    /// and a tool may undo just that.
+    fn give_up(&self, outcome: Outcome) -> Phase {
+        if self.has_cleaned {
+            Phase::Over(outcome)
+        } else {
+            Phase::Undo(outcome)
+        }
     }
 
     fn is_extended_elsewhere(&self, seen: &VmMarks) -> bool {

@@ -21,6 +21,8 @@ use crate::server::Timings;
 
 /// How long a cancelled creation waits for the answer to a clone that is being made, so that the VM is known.
 const ANSWER: Duration = Duration::from_millis(1500);
+/// How long a cancelled creation looks at the clone that it has made.
+const LAST_LOOK: Duration = Duration::from_millis(500);
 /// How long a clone with a lost answer is looked for.
 const LOOK: Duration = Duration::from_secs(30);
 /// How often it is looked for when no event tells of it.
@@ -58,12 +60,19 @@ pub(super) async fn clone(plan: &Plan, made: &mut Option<Made>) -> Result<(), Er
         ..Timings::default()
     };
     *made = Some(new(reference.clone(), deadline, now, timings));
-    let loaded = plan
-        .bounds
-        .hold(look_at(plan, &reference, token), || {
-            plan.late(Stage::Clone, VmName::unknown())
-        })
-        .await?;
+    let look = look_at(plan, &reference, token.clone());
+    let seen = plan.bounds.hold(look, || plan.late(Stage::Clone, VmName::unknown()));
+    let loaded = match seen.await {
+        Err(cancelled @ Error::Cancelled { .. }) => {
+            // One short look, so that what exists can be named.
+            let look = tokio::time::timeout(LAST_LOOK, look_at(plan, &reference, token));
+            if let (Ok(Ok(loaded)), Some(made)) = (look.await, made) {
+                made.loaded = Some(loaded);
+            }
+            return Err(cancelled);
+        }
+        seen => seen?,
+    };
     plan.place.is_vm(loaded.vm.uuid);
     if plan.copy_to.is_none() {
         let srs = loaded.disks().map(|(_, disk)| disk.sr.clone()).collect();

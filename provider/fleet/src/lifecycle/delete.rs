@@ -32,11 +32,12 @@ pub(crate) async fn delete(
     cancel: CancellationToken,
 ) -> Result<DeleteReport, Error> {
     let bounds = Bounds::new(timeout, cancel);
-    let late = || Error::DeleteTimeout {
+    let late = || Error::Timeout {
+        doing: "deleting",
         pool: key.pool.clone(),
         vm: VmName::uuid(key.vm),
         limit: timeout,
-        status: "how it is cannot be read".to_owned(),
+        status: "how it is cannot be read",
     };
     // What is decided here is decided on a read of now, not on a listing.
     member.wrote();
@@ -47,13 +48,12 @@ pub(crate) async fn delete(
             already_gone: true,
         });
     };
-    check(member, key, &loaded)?;
     let removal = Removal {
         member,
         inventory: &inventory,
         bounds: &bounds,
+        whose: check(member, key, &loaded)?,
         loaded: &loaded,
-        whose: Whose::Marked,
     };
     let kept_disks = removal.remove().await?;
     Ok(DeleteReport {
@@ -70,7 +70,8 @@ struct Kind<'a> {
     is_a_template: bool,
 }
 
-fn check(member: &Arc<Member>, key: &ServerKey, loaded: &Loaded) -> Result<(), Error> {
+/// Checks that a VM is the server, and says which disks are its own: a clone that never got its marks has them all.
+fn check(member: &Arc<Member>, key: &ServerKey, loaded: &Loaded) -> Result<Whose, Error> {
     let vm = &loaded.vm;
     let kind = Kind {
         name: &vm.name_label,
@@ -78,13 +79,15 @@ fn check(member: &Arc<Member>, key: &ServerKey, loaded: &Loaded) -> Result<(), E
         is_a_snapshot: vm.is_a_snapshot,
         is_a_template: vm.is_a_template,
     };
-    match why_not(&kind, &loaded.marks(), key) {
+    let marks = loaded.marks();
+    match why_not(&kind, &marks, key) {
         Some(why) => Err(Error::NotOurs {
             pool: member.name().to_owned(),
             vm: loaded.name(),
             why,
         }),
-        None => Ok(()),
+        None if is_birth_unfinished(&kind, &marks) => Ok(Whose::Fresh),
+        None => Ok(Whose::Marked),
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) async fn finish(plan: &Plan, bounds: &Bounds, made: &mut Made) -> Res
             expires: BTreeSet::new(),
             creating: BTreeSet::from([made.deadline]),
         };
-        let renewal = Change::Renew(Renewal::new(own));
+        let renewal = Change::Renew(Renewal::new(own, &loaded.marks()));
         subject
             .change(renewal, loaded.vm.clone(), is_safe.then_some(superseded))
             .await

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use xenapi::{Network, Ref, Sr};
 
 use super::{Bounds, Stage};
-use crate::capacity::{self, Kind, Sample, disk_records, template_name};
+use crate::capacity::{self, Kind, Sample, template_name};
 use crate::error::{Error, VmName};
 use crate::placement;
 use crate::pool::{Entry, Inventory, Member, Place, Template};
@@ -153,15 +153,27 @@ async fn candidates(members: &[Arc<Member>], spec: &ServerSpec) -> Result<Vec<Ca
         }
     }
     if found.is_empty() {
-        return Err(match (reasons.len(), reasons.pop()) {
-            (1, Some((_, only))) => *only,
-            (_, last) => {
-                reasons.extend(last);
-                Error::NoPoolFits { reasons }
-            }
-        });
+        return Err(none_fits(reasons));
     }
+    passed_over(&reasons);
     Ok(found)
+}
+
+fn none_fits(mut reasons: Vec<(String, Box<Error>)>) -> Error {
+    match (reasons.len(), reasons.pop()) {
+        (1, Some((_, only))) => *only,
+        (_, last) => {
+            reasons.extend(last);
+            Error::NoPoolFits { reasons }
+        }
+    }
+}
+
+/// A pool that cannot take the server is no failure while another can; somebody may want to know all the same.
+fn passed_over(reasons: &[(String, Box<Error>)]) {
+    for (pool, reason) in reasons {
+        tracing::warn!(pool, %reason, "pool passed over");
+    }
 }
 
 async fn candidate(member: &Arc<Member>, spec: &ServerSpec) -> Result<Candidate, Error> {
@@ -194,40 +206,69 @@ async fn candidate(member: &Arc<Member>, spec: &ServerSpec) -> Result<Candidate,
     })
 }
 
+/// A candidate with what is known of its room.
+struct Measured {
+    candidate: Candidate,
+    kind: Kind,
+    sample: Option<Arc<Sample>>,
+}
+
 /// Chooses the pool with most room. A pool without competition and without a ceiling is not measured: its own answer to
 /// the start is as good, and costs nothing.
 async fn choose(
-    mut candidates: Vec<Candidate>,
+    candidates: Vec<Candidate>,
     spec: &ServerSpec,
     choosing: &Mutex<()>,
 ) -> Result<(Candidate, Place), Error> {
-    let has_ceiling = |member: &Member| {
-        let by_os = spec
-            .image
-            .os()
-            .is_some_and(|os| member.settings.max_servers_by_os.contains_key(os));
-        member.settings.max_servers.is_some() || by_os
+    let has_ceiling = |candidate: &Candidate| {
+        let settings = &candidate.member.settings;
+        let by_os = spec.image.os().and_then(|os| settings.max_servers_by_os.get(os));
+        settings.max_servers.is_some() || by_os.is_some()
     };
-    let is_measured = candidates.len() > 1 || candidates.iter().any(|candidate| has_ceiling(&candidate.member));
-    let mut measured: Vec<(Kind, Option<Arc<Sample>>)> = Vec::new();
-    for candidate in &candidates {
-        let kind = Kind::new(&candidate.template.record, spec.cpus, spec.memory_mib, spec.image.os());
-        if is_measured {
-            let (disks, sample) = tokio::try_join!(
-                disk_records(&candidate.member, &candidate.template),
-                capacity::sample(&candidate.member)
-            )?;
-            measured.push((kind.with_disks(&disks, candidate.storage.as_ref()), Some(sample)));
-        } else {
-            measured.push((kind, None));
+    let mut measured = Vec::new();
+    if candidates.len() > 1 || candidates.iter().any(has_ceiling) {
+        let mut reasons = Vec::new();
+        let measures = candidates.into_iter().map(|candidate| measure(candidate, spec));
+        for measure in futures::future::join_all(measures).await {
+            match measure {
+                Ok(candidate) => measured.push(candidate),
+                Err((pool, error)) => reasons.push((pool, Box::new(error))),
+            }
         }
+        if measured.is_empty() {
+            return Err(none_fits(reasons));
+        }
+        passed_over(&reasons);
+    } else {
+        measured.extend(candidates.into_iter().map(|candidate| Measured {
+            kind: Kind::new(&candidate.template.record, spec.cpus, spec.memory_mib, spec.image.os()),
+            candidate,
+            sample: None,
+        }));
     }
-    // From the look at the ledger to the entry in it nobody else may choose.
+    enter(measured, choosing)
+}
+
+async fn measure(candidate: Candidate, spec: &ServerSpec) -> Result<Measured, (String, Error)> {
+    let member = &candidate.member;
+    let reads = tokio::try_join!(member.disks(&candidate.template.reference), capacity::sample(member));
+    let (disks, sample) = reads.map_err(|error| (member.name().to_owned(), error))?;
+    let kind = Kind::new(&candidate.template.record, spec.cpus, spec.memory_mib, spec.image.os());
+    Ok(Measured {
+        kind: kind.with_disks(&disks.records, candidate.storage.as_ref()),
+        sample: Some(sample),
+        candidate,
+    })
+}
+
+/// Takes the pool with most room and enters the server in its ledger; between the two nobody else may choose.
+fn enter(mut measured: Vec<Measured>, choosing: &Mutex<()>) -> Result<(Candidate, Place), Error> {
     let _choosing = choosing.lock().unwrap_or_else(PoisonError::into_inner);
-    let room = |(candidate, (kind, sample)): (&Candidate, &(Kind, Option<Arc<Sample>>))| {
-        sample.as_ref().map(|sample| sample.capacity(&candidate.member, kind))
+    let room = |measured: &Measured| {
+        let sample = measured.sample.as_ref()?;
+        Some(sample.capacity(&measured.candidate.member, &measured.kind))
     };
-    let rooms: Vec<_> = candidates.iter().zip(&measured).filter_map(room).collect();
+    let rooms: Vec<_> = measured.iter().filter_map(room).collect();
     let chosen = if rooms.is_empty() {
         0
     } else {
@@ -236,11 +277,10 @@ async fn choose(
             cause: None,
         })?
     };
-    if chosen >= candidates.len() {
+    if chosen >= measured.len() {
         return Err(Error::NoPools);
     }
-    let candidate = candidates.swap_remove(chosen);
-    let (kind, _) = measured.swap_remove(chosen);
+    let Measured { candidate, kind, .. } = measured.swap_remove(chosen);
     let entry = Entry {
         need: kind.need,
         os: kind.os,

@@ -61,11 +61,12 @@ impl Removal<'_> {
     pub(super) async fn remove(&self) -> Result<Vec<KeptDisk>, Error> {
         self.member.wrote();
         let late = |status: &'static str| {
-            move || Error::DeleteTimeout {
+            move || Error::Timeout {
+                doing: "deleting",
                 pool: self.member.name().to_owned(),
                 vm: self.loaded.name(),
                 limit: self.bounds.limit,
-                status: status.to_owned(),
+                status,
             }
         };
         self.bounds.hold(self.halt(), late("still stopping")).await?;

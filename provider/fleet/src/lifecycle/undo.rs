@@ -13,11 +13,12 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 /// Removes what a creation has made.
 pub(super) async fn undo(plan: &Plan, made: &Made) -> Result<(), Error> {
     let bounds = Bounds::new(PATIENCE, plan.bounds.cancel.clone());
-    let late = || Error::DeleteTimeout {
+    let late = || Error::Timeout {
+        doing: "deleting",
         pool: plan.member.name().to_owned(),
         vm: made.name(),
         limit: PATIENCE,
-        status: "how it is cannot be read".to_owned(),
+        status: "how it is cannot be read",
     };
     let read = bounds.hold(reload(&plan.member, &made.reference), late).await?;
     let Some(loaded) = read else {

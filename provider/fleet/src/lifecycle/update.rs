@@ -54,11 +54,12 @@ pub(crate) async fn update(
     cancel: CancellationToken,
 ) -> Result<Server, UpdateFailure> {
     let bounds = Bounds::new(PATIENCE, cancel);
-    let late = || Error::DeleteTimeout {
+    let late = || Error::Timeout {
+        doing: "changing",
         pool: key.pool.clone(),
         vm: VmName::uuid(key.vm),
         limit: PATIENCE,
-        status: "its changes are not all made".to_owned(),
+        status: "its changes are not all made",
     };
     member.wrote();
     let changed = bounds
@@ -213,7 +214,7 @@ async fn change_lease(
     };
     let change = match marks.expiry() {
         Expiry::Lease(latest) if latest.at > own.at => Change::Shorten(Shortening::new(own, &marks)),
-        Expiry::Lease(_) | Expiry::Creating(_) | Expiry::Never => Change::Renew(Renewal::new(own)),
+        Expiry::Lease(_) | Expiry::Creating(_) | Expiry::Never => Change::Renew(Renewal::new(own, &marks)),
     };
     subject.change(change, read, None).await?;
     Ok(())

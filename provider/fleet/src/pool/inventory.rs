@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 use xenapi::{
     EventClass, Host, HostMetrics, HostMetricsRecord, HostRecord, Network, NetworkRecord, Pbd, Pif, PifRecord,
-    PoolObject, Ref, Sr, SrRecord, Token, Uuid, Vdi,
+    PoolObject, Ref, Sr, SrRecord, Token, Uuid,
 };
 
 use crate::choices::Choices;
@@ -37,7 +37,6 @@ pub(crate) struct Inventory {
     hosts: BTreeMap<Ref<Host>, HostRecord>,
     metrics: BTreeMap<Ref<HostMetrics>, HostMetricsRecord>,
     srs: BTreeMap<Ref<Sr>, SrRecord>,
-    sr_of: BTreeMap<Ref<Vdi>, Ref<Sr>>,
     /// Attached pairs.
     attached: Vec<(Ref<Host>, Ref<Sr>)>,
     networks: BTreeMap<Ref<Network>, NetworkRecord>,
@@ -66,7 +65,6 @@ impl Inventory {
             taken,
             hosts: snapshot.of::<Host>().map(owned).collect(),
             metrics: snapshot.of::<HostMetrics>().map(owned).collect(),
-            sr_of: BTreeMap::new(),
             srs,
             attached: pbds.map(|(_, pbd)| (pbd.host.clone(), pbd.sr.clone())).collect(),
             networks: snapshot.of::<Network>().map(owned).collect(),
@@ -101,11 +99,6 @@ impl Inventory {
     /// An SR's record.
     pub(crate) fn sr(&self, sr: &Ref<Sr>) -> Option<&SrRecord> {
         self.srs.get(sr)
-    }
-
-    /// Where a disk is, if it was there when this was read.
-    pub(crate) fn sr_of(&self, vdi: &Ref<Vdi>) -> Option<&Ref<Sr>> {
-        self.sr_of.get(vdi)
     }
 
     /// An SR's name and UUID.

@@ -137,10 +137,7 @@ impl Member {
     pub(crate) async fn disks(self: &Arc<Self>, template: &Ref<Vm>) -> Result<Arc<Disks>, Error> {
         let member = Arc::clone(self);
         let of = template.clone();
-        let read = move || async move {
-            let inventory = member.inventory().await?;
-            Disks::read(member.client()?, &inventory, &of).await.map(Arc::new)
-        };
+        let read = move || async move { Disks::read(member.client()?, &of).await.map(Arc::new) };
         self.disks.of(template.clone()).get(INVENTORY, read).await
     }
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use xenapi::{Filter, Ref, Sr, Uuid, VbdType, Vdi, Vm, VmRecord};
+use xenapi::{Filter, Ref, Sr, Uuid, VbdType, VdiRecord, Vm, VmRecord};
 
-use super::inventory::{Inventory, pick};
+use super::inventory::pick;
 use crate::choices::Choices;
 use crate::error::{Error, VmName, What};
 
@@ -18,8 +18,8 @@ pub(crate) struct Template {
 /// The disks of a template.
 #[derive(Debug)]
 pub(crate) struct Disks {
-    /// The disks, and where each is, if that is known.
-    pub(crate) disks: Vec<(Ref<Vdi>, Option<Ref<Sr>>)>,
+    /// Their records.
+    pub(crate) records: Vec<VdiRecord>,
 }
 
 impl Template {
@@ -61,36 +61,24 @@ impl Template {
 }
 
 impl Disks {
-    /// Reads where a template's disks are: from the inventory, or else from the disks themselves.
-    pub(crate) async fn read(client: &xenapi::Pool, inventory: &Inventory, template: &Ref<Vm>) -> Result<Self, Error> {
+    /// Reads a template's disks.
+    pub(crate) async fn read(client: &xenapi::Pool, template: &Ref<Vm>) -> Result<Self, Error> {
         let failed = |cause| Error::call("reading the template's disks", VmName::unknown(), cause);
-        let vbds = client
-            .vbd()
-            .records_where(&Filter::refers("VM", template))
-            .await
-            .map_err(failed)?;
-        let vdis = vbds
-            .into_iter()
-            .filter(|(_, vbd)| vbd.kind == VbdType::Disk && !vbd.empty)
-            .map(|(_, vbd)| vbd.vdi);
-        let disks: Vec<(Ref<Vdi>, Option<Ref<Sr>>)> =
-            vdis.map(|vdi| (vdi.clone(), inventory.sr_of(&vdi).cloned())).collect();
-        if disks.iter().all(|(_, sr)| sr.is_some()) {
-            return Ok(Self { disks });
-        }
-        let refs: Vec<Ref<Vdi>> = disks.into_iter().map(|(vdi, _)| vdi).collect();
+        let drives = client.vbd().records_where(&Filter::refers("VM", template)).await;
+        let drives = drives.map_err(failed)?.into_iter().map(|(_, vbd)| vbd);
+        let refs: Vec<_> = drives
+            .filter(|vbd| vbd.kind == VbdType::Disk && !vbd.empty)
+            .map(|vbd| vbd.vdi)
+            .collect();
         let records = client.vdi().records_by_ref(&refs).await.map_err(failed)?;
         Ok(Self {
-            disks: records
-                .into_iter()
-                .map(|(vdi, record)| (vdi, Some(record.sr)))
-                .collect(),
+            records: records.into_iter().map(|(_, record)| record).collect(),
         })
     }
 
     /// The SRs that hold them.
     pub(crate) fn srs(&self) -> BTreeSet<Ref<Sr>> {
-        self.disks.iter().filter_map(|(_, sr)| sr.clone()).collect()
+        self.records.iter().map(|disk| disk.sr.clone()).collect()
     }
 }
 
