@@ -26,7 +26,7 @@ pub use lab::{Lab, Vm, standard_world};
 pub use life::{assert_unchanged, whole_life};
 pub use module::{PoolBlock, ProviderBlock, quoted};
 pub use outcome::{Diagnostic, Outcome};
-pub use process::Running;
+pub use process::{Running, is_group_alive};
 pub use state::{Plan, State};
 pub use tool::{Tool, provider_binary, under_each_tool};
 pub use wiretap::Wiretap;

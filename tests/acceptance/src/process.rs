@@ -45,7 +45,7 @@ impl Running {
         }
     }
 
-    /// The process id.
+    /// The process id, which is also that of the group.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.group
@@ -64,11 +64,14 @@ impl Running {
 
     /// Sends a signal to the whole group.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .args(["-s", name, "--", &format!("-{}", self.group)])
-            .status()
-            .expect("the program kill");
-        assert!(sent.success(), "no SIG{name} for the group of {}", self.what);
+        let sent = kill(name, &format!("-{}", self.group));
+        assert!(sent, "no SIG{name} for the group of {}", self.what);
+    }
+
+    /// Kills the process itself and leaves its children alone.
+    pub fn kill_alone(&self) {
+        let sent = kill("KILL", &self.group.to_string());
+        assert!(sent, "no SIGKILL for {}", self.what);
     }
 
     /// Waits for the end, and ends it by force when it takes longer than `limit`.
@@ -97,4 +100,20 @@ impl Running {
             took: self.started.elapsed(),
         }
     }
+}
+
+/// Whether a process group still has a member.
+#[must_use]
+pub fn is_group_alive(group: u32) -> bool {
+    kill("0", &format!("-{group}"))
+}
+
+/// Sends a signal by the shell, which is there where no `kill` is installed.
+fn kill(signal: &str, target: &str) -> bool {
+    Command::new("sh")
+        .args(["-c", "kill -s \"$0\" -- \"$1\"", signal, target])
+        .stderr(Stdio::null())
+        .status()
+        .expect("a shell")
+        .success()
 }

@@ -1,9 +1,8 @@
 //! Ctrl-C while a server comes up: it ends soon, and what exists is in the state.
 
-use std::process::Command;
 use std::time::Duration;
 
-use acceptance::{Lab, Running, Workspace, assert_unchanged, under_each_tool};
+use acceptance::{Lab, Running, Workspace, assert_unchanged, is_group_alive, under_each_tool};
 
 use crate::{A, server};
 
@@ -119,13 +118,9 @@ fn a_provider_without_its_terraform_ends_itself() {
         let workspace = lab.workspace(tool, &[&server("  os = \"debian12\"")]);
         let running = waiting(&lab, &workspace);
         let group = running.pid();
-        let kill = |arguments: &[&str]| Command::new("kill").args(arguments).output().expect("the program kill");
-        kill(&["-s", "KILL", "--", &group.to_string()]);
+        running.kill_alone();
         drop(running.wait(SOON));
-        lab.until("the provider has ended too", || {
-            let alive = kill(&["-s", "0", "--", &format!("-{group}")]);
-            !alive.status.success()
-        });
+        lab.until("the provider has ended too", || !is_group_alive(group));
         let vm = lab.vms().into_iter().find(|vm| vm.text("name_label") == "web");
         let tags = vm.map(|vm| vm.tags()).unwrap_or_default();
         assert!(
