@@ -16,7 +16,7 @@ use crate::capacity::{self, Capacity};
 use crate::choices::Choices;
 use crate::config::FleetConfig;
 use crate::error::Error;
-use crate::lifecycle::{self, CreateFailure, DeleteReport, Origin, UpdateFailure, same_pool};
+use crate::lifecycle::{self, CreateFailure, DeleteReport, Origin, UpdateFailure};
 use crate::list;
 use crate::pool::Member;
 use crate::server::Server;
@@ -121,9 +121,7 @@ impl Fleet {
     /// When the pool is not configured, cannot be reached, or is another one.
     pub async fn read(&self, key: &ServerKey) -> Result<Option<Server>, Error> {
         let member = self.member(&key.pool)?;
-        let inventory = member.inventory().await?;
-        same_pool(&inventory, key)?;
-        let loaded = member.load(key.vm).await?;
+        let (inventory, loaded) = lifecycle::load(member, key).await?;
         Ok(loaded.map(|loaded| view::server(&inventory, &loaded)))
     }
 

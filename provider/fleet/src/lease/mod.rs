@@ -14,6 +14,10 @@
 //!  shorten:  add own mark (tags, keys) -> read -> remove the later marks that were read before (tags, keys) -> read
 //!                                                 another later mark on either read: fail "extended elsewhere"
 //! ```
+//!
+//! The creation lease (`creating`) counts only while there is no expiry. The first lease removes it from `other_config`, so
+//! that a person who takes the expiry away is not reaped by it; the tag, which by itself condemns nothing, goes with the
+//! next renewal: each create would pay a request for it.
 
 #[cfg(test)]
 mod interleavings;

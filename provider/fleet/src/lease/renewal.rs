@@ -25,7 +25,7 @@ pub enum Step {
 pub struct Obsolete {
     /// Expiry marks.
     pub expires: BTreeSet<Expires>,
-    /// Creation leases: they must not count again if a person removes the expiry.
+    /// Creation leases: they count only while there is no expiry, and must not count again if a person removes that.
     pub creating: BTreeSet<Timestamp>,
 }
 
@@ -99,7 +99,12 @@ impl Renewal {
         let expires = earlier.filter(|mark| marks.contains(mark)).copied().collect();
         Phase::Clean(Obsolete {
             expires,
-            creating: seen.creating(),
+            // Beside the first lease it is the key that must go, and whoever writes that lease removes it.
+            creating: if self.before.is_empty() {
+                BTreeSet::new()
+            } else {
+                seen.creating()
+            },
         })
     }
 }

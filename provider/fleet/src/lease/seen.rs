@@ -160,8 +160,12 @@ impl VmMarks {
         if let Some(latest) = self.expires().last() {
             return Expiry::Lease(*latest);
         }
+        // A tag may prolong a creation lease, and is none by itself: the first lease leaves it there.
         let creating = self.counted().into_iter().flat_map(|side| &side.creating).max();
-        creating.map_or(Expiry::Never, |until| Expiry::Creating(*until))
+        match creating {
+            Some(until) if !self.keys.creating.is_empty() => Expiry::Creating(*until),
+            Some(_) | None => Expiry::Never,
+        }
     }
 
     /// All expiry marks that count, earliest first.
@@ -342,6 +346,7 @@ mod tests {
             "2026-11-21T10:00:00Z"
         );
         assert_eq!(at(seen(&["dynvm:creating=2026-11-21T09:00:00Z"], &[])), "never");
+        assert_eq!(at(seen(&[&own, "dynvm:creating=2026-11-21T09:00:00Z"], &[])), "never");
     }
 
     #[test]

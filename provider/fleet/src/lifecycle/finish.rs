@@ -1,6 +1,5 @@
 //! The last phase: the lease takes the place of the creation lease. Its last read is what the caller gets.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ulid::Ulid;
@@ -9,7 +8,7 @@ use super::marks::{Change, Subject};
 use super::plan::Plan;
 use super::{Bounds, Made, Stage};
 use crate::error::{Error, VmName};
-use crate::lease::{Expires, LeaseRecord, Obsolete, Renewal};
+use crate::lease::{Expires, LeaseRecord, Renewal};
 use crate::pool::{later, whole_seconds};
 
 /// How much time the creation lease must have left to be removed beside the read.
@@ -43,13 +42,9 @@ pub(super) async fn finish(plan: &Plan, bounds: &Bounds, made: &mut Made) -> Res
         };
         // While the creation lease has time left nobody may claim the VM, and the lease is on both sides already.
         let is_safe = made.deadline > later(start, MARGIN);
-        let superseded = Obsolete {
-            expires: BTreeSet::new(),
-            creating: BTreeSet::from([made.deadline]),
-        };
         let renewal = Change::Renew(Renewal::new(own, &loaded.marks()));
         subject
-            .change(renewal, loaded.vm.clone(), is_safe.then_some(superseded))
+            .change(renewal, loaded.vm.clone(), is_safe.then_some(made.deadline))
             .await
     };
     let record = bounds.hold(steps, || plan.late(Stage::Finish, name.clone())).await?;

@@ -1,6 +1,7 @@
 //! Executes the steps of a lease's change against a pool.
 
 use futures::future::{join, try_join, try_join_all};
+use jiff::Timestamp;
 use xenapi::{Failure, Pool, Ref, Vm, VmRecord};
 
 use crate::error::{Error, VmName};
@@ -42,18 +43,19 @@ impl Change {
 impl Subject<'_> {
     /// Changes the lease; gives the VM as the last read showed it, with what has been removed since taken out.
     ///
-    /// What is `superseded` in any case is removed beside the first read, which saves a round trip.
+    /// The key of a creation lease that is `superseded` in any case is removed beside the first read, which saves a round
+    /// trip.
     pub(super) async fn change(
         &self,
         mut change: Change,
         read: VmRecord,
-        mut superseded: Option<Obsolete>,
+        mut superseded: Option<Timestamp>,
     ) -> Result<VmRecord, Error> {
         let mut latest = read;
         for _ in 0..STEPS {
             match change.next(&marks_of(&latest)) {
                 Step::Add(mark) => self.add(Mark::Expires(mark), &latest).await?,
-                Step::Read => latest = self.read_beside(superseded.take(), &latest).await?,
+                Step::Read => latest = self.read_beside(superseded.take()).await?,
                 Step::Remove(old) => match (self.remove(&old, &mut latest).await, &change) {
                     (Ok(()), _) => {}
                     // It stands already, and earlier marks do not count beside it.
@@ -83,17 +85,20 @@ impl Subject<'_> {
         })
     }
 
-    async fn read_beside(&self, superseded: Option<Obsolete>, latest: &VmRecord) -> Result<VmRecord, Error> {
-        let Some(old) = superseded else {
+    async fn read_beside(&self, superseded: Option<Timestamp>) -> Result<VmRecord, Error> {
+        let Some(creating) = superseded else {
             return self.read().await;
         };
-        let mut left = latest.clone();
-        let (read, removed) = join(self.read(), self.remove(&old, &mut left)).await;
+        let key = Mark::Creating(creating).to_string();
+        let removal = self.client.vm().remove_from_other_config(self.vm, &key);
+        let (read, removed) = join(self.read(), removal).await;
         let mut record = read?;
         match removed {
-            Ok(()) => take_out(&old, &mut record),
-            // The renewal removes what it still sees.
-            Err(error) => tracing::debug!(pool = self.pool, %error, "superseded marks are not removed yet"),
+            Ok(()) => {
+                record.other_config.remove(&key);
+            }
+            // It does not count beside the lease, and the next renewal removes it.
+            Err(error) => tracing::warn!(pool = self.pool, %error, "the creation lease is left"),
         }
         Ok(record)
     }
@@ -144,7 +149,9 @@ impl Subject<'_> {
 
     /// Removes marks from the sides where the last read showed them.
     async fn remove(&self, old: &Obsolete, latest: &mut VmRecord) -> Result<(), Error> {
-        let marks = texts(old);
+        let expires = old.expires.iter().map(|mark| Mark::Expires(*mark));
+        let creating = old.creating.iter().map(|until| Mark::Creating(*until));
+        let marks: Vec<String> = expires.chain(creating).map(|mark| mark.to_string()).collect();
         let tags = marks.iter().filter(|mark| latest.tags.contains(*mark));
         let untagged = try_join_all(tags.map(|tag| async move {
             self.client
@@ -162,20 +169,8 @@ impl Subject<'_> {
                 .map_err(call("clearing the old lease", &self.name))
         }));
         try_join(untagged, unkeyed).await?;
-        take_out(old, latest);
+        latest.tags.retain(|tag| !marks.contains(tag));
+        latest.other_config.retain(|key, _| !marks.contains(key));
         Ok(())
     }
-}
-
-fn texts(old: &Obsolete) -> Vec<String> {
-    let expires = old.expires.iter().map(|mark| Mark::Expires(*mark));
-    let creating = old.creating.iter().map(|until| Mark::Creating(*until));
-    expires.chain(creating).map(|mark| mark.to_string()).collect()
-}
-
-/// Takes marks out of a record that was read before they were removed.
-fn take_out(old: &Obsolete, record: &mut VmRecord) {
-    let marks = texts(old);
-    record.tags.retain(|tag| !marks.contains(tag));
-    record.other_config.retain(|key, _| !marks.contains(key));
 }

@@ -151,19 +151,19 @@ impl Made {
     }
 }
 
-/// Reads a VM by UUID and checks that the pool is the one that the caller means.
-async fn load(
+/// Reads a VM by UUID, and beside it what the pool is, which must be the one that the caller means.
+pub(crate) async fn load(
     member: &Arc<Member>,
     key: &crate::spec::ServerKey,
 ) -> Result<(Arc<Inventory>, Option<Arc<Loaded>>), Error> {
-    let inventory = member.inventory().await?;
+    let (inventory, loaded) = tokio::join!(member.inventory(), member.load(key.vm));
+    let inventory = inventory?;
     same_pool(&inventory, key)?;
-    let loaded = member.load(key.vm).await?;
-    Ok((inventory, loaded))
+    Ok((inventory, loaded?))
 }
 
 /// Checks that the pool behind an entry is the one that a server was made in.
-pub(crate) fn same_pool(inventory: &Inventory, key: &crate::spec::ServerKey) -> Result<(), Error> {
+fn same_pool(inventory: &Inventory, key: &crate::spec::ServerKey) -> Result<(), Error> {
     if inventory.uuid == key.pool_uuid {
         return Ok(());
     }

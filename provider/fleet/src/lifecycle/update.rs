@@ -13,7 +13,7 @@ use xenapi::{Ref, Vdi, VmRecord};
 use super::birth::mark_disk;
 use super::marks::{Change, Subject};
 use super::plan::Origin;
-use super::{Bounds, call, load, same_pool};
+use super::{Bounds, call, load};
 use crate::error::{Error, VmName};
 use crate::lease::{
     Expires, Expiry, LeaseRecord, Mark, Ownership, Renewal, SPEC_KEY, Shortening, SpecRecord, VM_KEY, VmMarks,
@@ -106,12 +106,8 @@ async fn change(
 }
 
 async fn now(member: &Arc<Member>, key: &ServerKey) -> Result<Option<Server>, Error> {
-    let inventory = member.inventory().await?;
-    same_pool(&inventory, key)?;
-    Ok(member
-        .load(key.vm)
-        .await?
-        .map(|loaded| view::server(&inventory, &loaded)))
+    let (inventory, loaded) = load(member, key).await?;
+    Ok(loaded.map(|loaded| view::server(&inventory, &loaded)))
 }
 
 async fn rename(member: &Arc<Member>, loaded: &Loaded, changes: &Changes) -> Result<(), Error> {

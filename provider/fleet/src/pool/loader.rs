@@ -19,12 +19,13 @@ use super::Member;
 use crate::error::{Error, VmName};
 use crate::lease::{PREFIX, VmMarks};
 
-/// From how many servers on, in more than one batch, a listing is cheaper than queries by UUID.
+/// From how many servers on, in more than one batch, a listing is cheaper than queries by UUID: terraform reads ten at once,
+/// and whoever asks for ten will ask for more.
 const MANY: usize = 10;
 /// How long a listing serves.
 const SERVES: Duration = Duration::from_secs(5);
 /// How long the first batch waits for company: callers that start together arrive within this time.
-const GATHER: Duration = Duration::from_millis(3);
+const GATHER: Duration = Duration::from_millis(8);
 /// How long a listing of a whole pool may take.
 const LISTING: Duration = Duration::from_secs(60);
 /// How many VMs one query names.
@@ -99,8 +100,6 @@ pub(crate) fn marks_of(vm: &VmRecord) -> VmMarks {
 impl Loader {
     /// Reads a VM with the next batch.
     pub(crate) async fn load(&self, member: &Arc<Member>, vm: Uuid) -> Answer {
-        // The first reads gather here while the session is made.
-        member.inventory().await?;
         let (send, receive) = oneshot::channel();
         {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -147,7 +146,7 @@ async fn drive(member: Arc<Member>) {
                 return;
             }
             state.batches += 1;
-            let by_listing = state.batches > 1 && state.asked.len() > MANY;
+            let by_listing = state.batches > 1 && state.asked.len() >= MANY;
             (std::mem::take(&mut state.waiting), by_listing)
         };
         serve(&member, batch, by_listing).await;
