@@ -1,6 +1,8 @@
 //! The fourth phase: no template any more, its real name, its shape, its NIC. Only what differs is written, all at once.
 
-use xenapi::{Failure, MemoryLimits, NewVif, Ref, Template, Vif, VifRecord, VmRecord};
+use std::collections::BTreeMap;
+
+use xenapi::{Failure, MemoryLimits, Network, NewVif, Ref, Template, Vif, VifRecord, VmRecord};
 
 use super::plan::Plan;
 use super::{Made, Stage, call};
@@ -143,99 +145,105 @@ async fn memory(plan: &Plan, made: &Made, record: &VmRecord, name: &VmName) -> R
     })
 }
 
-/// Puts the primary NIC on the network, and gives it the MAC address; a MAC address is fixed at a NIC's birth.
+/// Puts the primary NIC on the network, and gives it the MAC address.
 async fn nic(plan: &Plan, made: &Made, loaded: &Loaded, name: &VmName) -> Result<Option<Nic>, Error> {
-    let client = plan.member.client()?;
     let primary = view::primary_vif(loaded);
-    let present = primary
-        .and_then(|primary| loaded.vifs.iter().find(|(_, vif)| vif == primary))
-        .cloned();
-    let Some(network) = plan
-        .network
-        .clone()
-        .or_else(|| present.as_ref().map(|(_, vif)| vif.network.clone()))
-    else {
+    let present = primary.and_then(|primary| loaded.vifs.iter().find(|(_, vif)| vif == primary));
+    let own = present.map(|(_, vif)| vif.network.clone());
+    let Some(network) = plan.network.clone().or(own) else {
         return Ok(None);
     };
-    let mac = plan.spec.mac_address.as_deref();
-    match (present, mac) {
-        (Some((vif, record)), None) => {
-            if record.network == network {
-                return Ok(None);
-            }
-            client
-                .vif()
-                .move_to(&vif, &network)
+    let Some((vif, record)) = present else {
+        return new_nic(plan, made, network, name).await.map(Some);
+    };
+    match plan.spec.mac_address.as_deref() {
+        Some(mac) if !record.mac.eq_ignore_ascii_case(mac) => {
+            replaced_nic(plan, made, (vif, record), network, mac, name)
                 .await
-                .map_err(call("connecting the NIC", name))?;
+                .map(Some)
+        }
+        Some(_) | None if record.network == network => Ok(None),
+        Some(_) | None => {
+            let moved = plan.member.client()?.vif().move_to(vif, &network).await;
+            moved.map_err(call("connecting the NIC", name))?;
+            let record = VifRecord {
+                network,
+                ..record.clone()
+            };
             Ok(Some(Nic {
                 replaced: None,
-                vif,
-                record: VifRecord { network, ..record },
-            }))
-        }
-        (Some((_, record)), Some(mac)) if record.network == network && record.mac.eq_ignore_ascii_case(mac) => Ok(None),
-        (Some((vif, record)), Some(mac)) => {
-            client
-                .vif()
-                .destroy(&vif)
-                .await
-                .map_err(call("replacing the NIC", name))?;
-            let new = NewVif {
-                vm: made.reference.clone(),
-                network: network.clone(),
-                device: record.device.clone(),
-                mac: mac.to_owned(),
-                mtu: record.mtu,
-                other_config: record.other_config.clone(),
-            };
-            let created = client.vif().create(&new).await;
-            let created = created.map_err(|cause| {
-                refused(
-                    plan,
-                    Subject::MacAddress,
-                    format!("the MAC address {mac:?} cannot be used"),
-                    name,
-                    cause,
-                )
-            })?;
-            Ok(Some(Nic {
-                replaced: Some(vif),
-                vif: created,
-                record: VifRecord {
-                    network,
-                    mac: mac.to_owned(),
-                    ..record
-                },
-            }))
-        }
-        (None, mac) => {
-            let new = NewVif {
-                vm: made.reference.clone(),
-                network: network.clone(),
-                device: "0".to_owned(),
-                mac: mac.unwrap_or_default().to_owned(),
-                mtu: MTU,
-                other_config: std::collections::BTreeMap::new(),
-            };
-            let created = client.vif().create(&new).await;
-            let vif = created.map_err(|cause| {
-                refused(
-                    plan,
-                    Subject::MacAddress,
-                    "a NIC cannot be made".to_owned(),
-                    name,
-                    cause,
-                )
-            })?;
-            let record = client.vif().record(&vif).await.map_err(call("reading the NIC", name))?;
-            Ok(Some(Nic {
-                replaced: None,
-                vif,
+                vif: vif.clone(),
                 record,
             }))
         }
     }
+}
+
+/// A MAC address is fixed at a NIC's birth: another one takes another NIC.
+async fn replaced_nic(
+    plan: &Plan,
+    made: &Made,
+    (old, record): (&Ref<Vif>, &VifRecord),
+    network: Ref<Network>,
+    mac: &str,
+    name: &VmName,
+) -> Result<Nic, Error> {
+    let client = plan.member.client()?;
+    client
+        .vif()
+        .destroy(old)
+        .await
+        .map_err(call("replacing the NIC", name))?;
+    let new = NewVif {
+        vm: made.reference.clone(),
+        network: network.clone(),
+        device: record.device.clone(),
+        mac: mac.to_owned(),
+        mtu: record.mtu,
+        other_config: record.other_config.clone(),
+    };
+    let what = format!("the MAC address {mac:?} cannot be used");
+    let created = client.vif().create(&new).await;
+    let vif = created.map_err(|cause| refused(plan, Subject::MacAddress, what, name, cause))?;
+    let record = VifRecord {
+        network,
+        mac: mac.to_owned(),
+        ..record.clone()
+    };
+    Ok(Nic {
+        replaced: Some(old.clone()),
+        vif,
+        record,
+    })
+}
+
+/// A template without a NIC makes servers with one.
+async fn new_nic(plan: &Plan, made: &Made, network: Ref<Network>, name: &VmName) -> Result<Nic, Error> {
+    let client = plan.member.client()?;
+    let new = NewVif {
+        vm: made.reference.clone(),
+        network,
+        device: "0".to_owned(),
+        mac: plan.spec.mac_address.clone().unwrap_or_default(),
+        mtu: MTU,
+        other_config: BTreeMap::new(),
+    };
+    let created = client.vif().create(&new).await;
+    let vif = created.map_err(|cause| {
+        refused(
+            plan,
+            Subject::MacAddress,
+            "a NIC cannot be made".to_owned(),
+            name,
+            cause,
+        )
+    })?;
+    let record = client.vif().record(&vif).await.map_err(call("reading the NIC", name))?;
+    Ok(Nic {
+        replaced: None,
+        vif,
+        record,
+    })
 }
 
 /// A throw-away server that the pool starts again by itself could not be destroyed.

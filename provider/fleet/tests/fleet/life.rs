@@ -135,6 +135,17 @@ async fn shape_nic_and_mac_are_as_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_template_without_a_nic_makes_servers_with_one() {
+    let lab = Lab::small().await;
+    let before = lab.control.world();
+    let server = lab.create(spec_of("web", "tmpl-no-nic")).await.unwrap();
+    assert_eq!(server.network.as_ref().unwrap().name, "lab-net");
+    assert!(server.mac_address.is_some() && server.ip_address.is_some());
+    lab.delete(&server).await.unwrap();
+    assert_eq!(lab.control.world(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_storage_is_a_full_copy() {
     let lab = Lab::small().await;
     let before = lab.control.world();

@@ -85,6 +85,9 @@ pool "lab1" {
       never        = true
     }
   }
+  template "tmpl-no-nic" {
+    networks = []
+  }
   template "twin" {
     networks = ["lab-net"]
   }
