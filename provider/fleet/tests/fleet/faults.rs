@@ -232,6 +232,46 @@ async fn an_interrupt_ends_the_wait_at_once_and_names_what_exists() {
     lab.delete(&left).await.unwrap();
 }
 
+/// Cancels a create while its clone is being made, which takes so long.
+async fn cancelled_while_cloning(lab: &Lab, milliseconds: u64) -> fleet::CreateFailure {
+    lab.control
+        .fault(FaultRule::once("VM.clone", FaultKind::Delay(milliseconds)));
+    let (fleet, cancel) = (Arc::clone(&lab.fleet), CancellationToken::new());
+    let when = cancel.clone();
+    let creating = tokio::spawn(async move { fleet.create(spec("web"), when, &|_| {}).await });
+    while !lab.requests().iter().any(|request| request.method == "VM.clone") {
+        tokio::task::yield_now().await;
+    }
+    let begun = Instant::now();
+    cancel.cancel();
+    let failure = creating.await.unwrap().unwrap_err();
+    assert!(failure.error.is_cancelled(), "{}", failure.error);
+    assert!(begun.elapsed() < Duration::from_secs(3));
+    failure
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_clone_is_named_and_goes_with_its_disks() {
+    let lab = Lab::small().await;
+    let before = lab.control.world();
+    let left = cancelled_while_cloning(&lab, 100_000).await.left.unwrap();
+    assert!(is_attributed(&lab.traces().await[0]));
+    let report = lab.delete(&left).await.unwrap();
+    assert!(report.kept_disks.is_empty(), "{report:?}");
+    assert_eq!(lab.control.world(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clone_that_outlives_its_creator_has_a_birth_name() {
+    let lab = Lab::small().await;
+    let failure = cancelled_while_cloning(&lab, 500_000).await;
+    assert!(failure.left.is_none());
+    while lab.traces().await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(is_attributed(&lab.traces().await[0]));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_create_that_takes_too_long_is_undone() {
     let lab = Lab::small().await;
