@@ -288,6 +288,31 @@ fn lost_marks_are_written_again() {
 }
 
 #[test]
+fn a_lost_expiry_is_not_taken_for_an_unfinished_birth() {
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let workspace = lab.workspace(tool, &[SERVER]);
+        workspace.apply();
+        let id = workspace.state().text(A, "id");
+        let is_kept = |mark: &String| !mark.starts_with("dynvm:expires=");
+        let vm = lab.vm(&id);
+        let keys = vm.other_config().into_iter().filter(|(key, _)| is_kept(key));
+        lab.control()
+            .set_other_config(&id, keys.collect())
+            .expect("other_config");
+        lab.control()
+            .set_tags(&id, vm.tags().into_iter().filter(is_kept).collect())
+            .expect("tags");
+        let plan = workspace.plan();
+        assert_eq!(plan.actions(A), ["update"]);
+        assert_eq!(plan.change(A)["before"]["expires_at"], Json::Null);
+        workspace.apply();
+        workspace.expect_empty_plan();
+        workspace.destroy();
+    });
+}
+
+#[test]
 fn a_server_on_another_host_is_no_difference() {
     under_each_tool(|tool| {
         let lab = Lab::standard();

@@ -27,7 +27,9 @@ fn check_marks(lab: &Lab, state: &State, vm: &Vm, owner: &str) {
     let (tags, keys) = (vm.tags(), vm.other_config());
     let expires_at = state.text(A, "expires_at");
     let expires = Regex::new(&format!("^dynvm:expires={expires_at}/[0-9A-HJKMNP-TV-Z]{{26}}$")).expect("a pattern");
-    let on_tags = marks(&tags);
+    let mut on_tags = marks(&tags);
+    // The key of the creation lease goes with the first lease. A tag alone condemns nothing: it may stay until the first renewal.
+    on_tags.retain(|mark| !mark.starts_with("dynvm:creating="));
     let expiry = on_tags.iter().find(|mark| expires.is_match(mark));
     let expiry = expiry
         .unwrap_or_else(|| panic!("no {expires} in {on_tags:?}"))
