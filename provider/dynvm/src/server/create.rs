@@ -5,6 +5,7 @@ use engine::private::Private;
 use fleet::Server;
 use plugin::provider::{Applied, Context, CreateRequest};
 
+use super::identity::Meant;
 use super::{identity, refused, request, state};
 use crate::diagnose;
 use crate::settings::SharedSettings;
@@ -49,5 +50,6 @@ pub(super) async fn create(settings: &SharedSettings, request: CreateRequest, cx
 fn kept(planned: &Value, private: &Private, server: &Server) -> (Value, Private) {
     let mut private = private.clone();
     identity::remember(&mut private, server);
-    (state::applied(planned, server), private)
+    let meant = Meant::by(&private);
+    (state::applied(planned, &meant, server), private)
 }

@@ -3,21 +3,43 @@
 use cty::Value;
 use engine::diagnostics::{Diagnostic, Diagnostics};
 use engine::private::Private;
-use fleet::{Server, ServerKey};
+use fleet::{Named, Server, ServerKey, Uuid};
 
 const POOL_UUID: &str = "pool_uuid";
 const REQUEST_ID: &str = "request_id";
+const NETWORK_UUID: &str = "network_uuid";
+const STORAGE_UUID: &str = "storage_uuid";
 
-/// Keeps in private state what finds the server again, and only it.
+/// Keeps in private state what finds the server again, and only it; and which network and storage repository its names meant.
 pub(super) fn remember(private: &mut Private, server: &Server) {
-    let mut keep = |key: &str, value: String| {
-        if let Err(error) = private.set(key, value) {
+    let mut keep = |key: &str, value: Option<String>| {
+        if let Some(value) = value
+            && let Err(error) = private.set(key, value)
+        {
             tracing::error!(%error, key, "private state cannot be kept");
         }
     };
-    keep(POOL_UUID, server.pool_uuid.to_string());
-    if let Some(request) = server.request_id {
-        keep(REQUEST_ID, request.to_string());
+    let uuid = |object: &Option<Named>| object.as_ref().map(|object| object.uuid.to_string());
+    keep(POOL_UUID, Some(server.pool_uuid.to_string()));
+    keep(REQUEST_ID, server.request_id.map(|request| request.to_string()));
+    keep(NETWORK_UUID, uuid(&server.network));
+    keep(STORAGE_UUID, uuid(&server.storage));
+}
+
+/// The objects that the names in a state meant when they were resolved: one that was renamed since is still the same.
+pub(super) struct Meant {
+    pub(super) network: Option<Uuid>,
+    pub(super) storage: Option<Uuid>,
+}
+
+impl Meant {
+    /// What private state remembers.
+    pub(super) fn by(private: &Private) -> Self {
+        let uuid = |key: &str| private.get(key)?.as_str()?.parse().ok();
+        Self {
+            network: uuid(NETWORK_UUID),
+            storage: uuid(STORAGE_UUID),
+        }
     }
 }
 

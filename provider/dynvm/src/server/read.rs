@@ -2,6 +2,7 @@
 
 use plugin::provider::{Context, ReadAnswer, ReadRequest};
 
+use super::identity::Meant;
 use super::schema::TIMEOUTS;
 use super::{identity, state};
 use crate::diagnose;
@@ -28,7 +29,7 @@ pub(super) async fn read(settings: &SharedSettings, request: ReadRequest, cx: &C
         }
     };
     match found.await {
-        Ok(Some(server)) => answer(state::shown(&known, &server), private),
+        Ok(Some(server)) => answer(state::shown(&known, &Meant::by(&private), &server), private),
         Ok(None) => ReadAnswer {
             state: None,
             private,

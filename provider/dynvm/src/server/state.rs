@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use cty::Value;
-use fleet::{Family, Named, Server, Timings};
+use fleet::{Family, Named, Server, Timings, Uuid};
 use ipnet::IpNet;
 use jiff::Timestamp;
 
+use super::identity::Meant;
+
 /// What Terraform knows, overlaid with what the pool shows. Where Terraform's text names the same thing in other words (a network by its UUID), its text
 /// stays.
-pub(super) fn shown(known: &Value, server: &Server) -> Value {
+pub(super) fn shown(known: &Value, meant: &Meant, server: &Server) -> Value {
     let mut fields = known.as_map().cloned().unwrap_or_default();
     let mut put = |name: &str, value: Value| {
         fields.insert(name.to_owned(), value);
@@ -21,8 +23,14 @@ pub(super) fn shown(known: &Value, server: &Server) -> Value {
     put("tags", own_tags(known.get("tags"), &server.tags));
     put("cpus", i64::from(server.cpus).into());
     put("memory_mib", server.memory_mib.into());
-    put("storage", named(known.get("storage"), server.storage.as_ref()));
-    put("network", named(known.get("network"), server.network.as_ref()));
+    put(
+        "storage",
+        named(known.get("storage"), meant.storage, server.storage.as_ref()),
+    );
+    put(
+        "network",
+        named(known.get("network"), meant.network, server.network.as_ref()),
+    );
     put("mac_address", server.mac_address.clone().into());
     put("ip_address", address(known, server).into());
     put(
@@ -32,10 +40,13 @@ pub(super) fn shown(known: &Value, server: &Server) -> Value {
     put("os_version", server.os_version.clone().into());
     put(
         "template_uuid",
-        server.template_uuid.map(|uuid| uuid.to_string()).into(),
+        fact(
+            known.get("template_uuid"),
+            server.template_uuid.map(|uuid| uuid.to_string()).into(),
+        ),
     );
     put("resident_host", server.resident_host.clone().into());
-    put("created_at", instant(server.created_at));
+    put("created_at", fact(known.get("created_at"), instant(server.created_at)));
     put("lease_started_at", instant(server.lease.started_at));
     put("expires_at", instant(server.lease.expires_at));
     put("disk_bytes", server.disk_bytes.into());
@@ -49,14 +60,23 @@ pub(super) fn shown(known: &Value, server: &Server) -> Value {
 }
 
 /// The answer to an apply: whatever was planned known is returned as planned, the rest as the pool shows it. A later refresh corrects what differs.
-pub(super) fn applied(planned: &Value, server: &Server) -> Value {
-    let mut fields = shown(planned, server).as_map().cloned().unwrap_or_default();
+pub(super) fn applied(planned: &Value, meant: &Meant, server: &Server) -> Value {
+    let mut fields = shown(planned, meant, server).as_map().cloned().unwrap_or_default();
     for (name, value) in planned.as_map().into_iter().flatten() {
         if value.is_wholly_known() {
             fields.insert(name.clone(), value.clone());
         }
     }
     Value::Map(fields)
+}
+
+/// A fact of the server's birth. A VM that has lost its marks tells it no more, but it stays true.
+fn fact(known: &Value, told: Value) -> Value {
+    if told.is_null() && known.is_set() {
+        known.clone()
+    } else {
+        told
+    }
 }
 
 /// The tags that Terraform put there and that are still there. Tags of others are no difference.
@@ -70,13 +90,14 @@ fn own_tags(known: &Value, present: &BTreeSet<String>) -> Value {
     })
 }
 
-fn named(known: &Value, object: Option<&Named>) -> Value {
+/// The name of an object; the words that Terraform knows it by while they mean the same one, though it may have been renamed.
+fn named(known: &Value, meant: Option<Uuid>, object: Option<&Named>) -> Value {
     let Some(object) = object else {
         return Value::Null;
     };
-    let says_the_same = known
-        .as_str()
-        .is_some_and(|text| text == object.name || text.eq_ignore_ascii_case(&object.uuid.to_string()));
+    let says_the_same = known.as_str().is_some_and(|text| {
+        text == object.name || meant == Some(object.uuid) || text.eq_ignore_ascii_case(&object.uuid.to_string())
+    });
     if says_the_same {
         known.clone()
     } else {
@@ -142,14 +163,16 @@ mod tests {
             name: "lab-net".to_owned(),
         };
         let check = |known: Value, expect: &str| {
-            assert_eq!(named(&known, Some(&network)).as_str(), Some(expect));
+            assert_eq!(named(&known, None, Some(&network)).as_str(), Some(expect));
         };
         check("lab-net".into(), "lab-net");
         check(uuid.into(), uuid);
         check(uuid.to_uppercase().into(), &uuid.to_uppercase());
         check("other".into(), "lab-net");
         check(Value::unknown(), "lab-net");
-        assert_eq!(named(&"lab-net".into(), None), Value::Null);
+        assert_eq!(named(&"lab-net".into(), None, None), Value::Null);
+        let renamed = named(&"old-name".into(), Some(network.uuid), Some(&network));
+        assert_eq!(renamed.as_str(), Some("old-name"), "renamed in the pool: no difference");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use engine::diagnostics::Diagnostics;
 use fleet::Changes;
 use plugin::provider::{Applied, Context, UpdateRequest};
 
+use super::identity::Meant;
 use super::schema::TIMEOUTS;
 use super::{identity, refused, request, state};
 use crate::diagnose;
@@ -36,11 +37,16 @@ pub(super) async fn update(settings: &SharedSettings, request: UpdateRequest, cx
     let limit = TIMEOUTS.get(&planned, "update");
     let updated = tokio::time::timeout(limit, lab.fleet.update(&key, changes, cx.cancel.clone())).await;
     match updated {
-        Ok(Ok(server)) => refused(Some(state::applied(&planned, &server)), private, Diagnostics::new()),
+        Ok(Ok(server)) => refused(
+            Some(state::applied(&planned, &Meant::by(&private), &server)),
+            private,
+            Diagnostics::new(),
+        ),
         Ok(Err(failure)) => {
-            let now = failure
-                .server
-                .map_or_else(|| prior.clone(), |server| partly(&prior, &planned, &server));
+            let now = failure.server.map_or_else(
+                || prior.clone(),
+                |server| partly(&prior, &planned, &Meant::by(&private), &server),
+            );
             refused(Some(now), private, diagnose::error(&failure.error).into())
         }
         Err(_) => refused(
@@ -52,9 +58,9 @@ pub(super) async fn update(settings: &SharedSettings, request: UpdateRequest, cx
 }
 
 /// What is true after a change that failed half-way: the pool's word for what it shows, and the new tags as far as they arrived.
-fn partly(prior: &Value, planned: &Value, server: &fleet::Server) -> Value {
+fn partly(prior: &Value, planned: &Value, meant: &Meant, server: &fleet::Server) -> Value {
     let tags = Value::set(request::tags(prior).union(&request::tags(planned)).map(String::as_str));
-    state::shown(&prior.clone().with("tags", tags), server)
+    state::shown(&prior.clone().with("tags", tags), meant, server)
 }
 
 /// What differs, as far as a pool must know it.
