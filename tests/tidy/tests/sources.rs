@@ -11,7 +11,7 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ),
     (
         "proto::",
-        &["provider/plugin/", "proto/", "tests/acceptance/"],
+        &["provider/plugin/", "proto/"],
         "only plugin names protobuf types",
     ),
     (
