@@ -344,10 +344,17 @@ impl Sessions {
                 return Err(Error::new(kind, Outcome::NotSent, &self.pool, LOGIN));
             }
         };
-        if let Some(expected) = identity {
-            self.check_identity(endpoint, &id, expected).await?;
+        let Some(expected) = identity else {
+            return Ok(id);
+        };
+        match self.check_identity(endpoint, &id, expected).await {
+            Ok(()) => Ok(id),
+            Err(error) => {
+                let logout = self.call("session.logout", Vec::new(), self.limit);
+                let _ = self.transport.post(endpoint, Some(&id), &logout, &mut Whole).await;
+                Err(error)
+            }
         }
-        Ok(id)
     }
 
     fn without_password(&self, error: Error) -> Error {
@@ -381,8 +388,6 @@ impl Sessions {
         if found == expected.to_string() {
             return Ok(());
         }
-        let logout = self.call("session.logout", Vec::new(), self.limit);
-        let _ = self.transport.post(endpoint, Some(id), &logout, &mut Whole).await;
         let kind = ErrorKind::OtherPool {
             endpoint: endpoint.to_string(),
             found,

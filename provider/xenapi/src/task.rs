@@ -123,7 +123,7 @@ impl Running {
             TaskStatus::Failure | TaskStatus::Pending | TaskStatus::Cancelling | TaskStatus::Other(_) => {
                 let mut texts = record.error_info.into_iter();
                 let code = texts.next().unwrap_or_else(|| "INTERNAL_ERROR".to_owned());
-                Failure::new(code, texts.collect())
+                self.redacted(Failure::new(code, texts.collect())).await
             }
         };
         let outcome = if failure.is_outcome_unknown() {
@@ -132,6 +132,14 @@ impl Running {
             Outcome::Rejected
         };
         Err(fail(ErrorKind::Failure(failure), outcome))
+    }
+
+    /// A task's failure without the session that ran it: some codes quote what was sent.
+    async fn redacted(&self, failure: Failure) -> Failure {
+        match self.caller.sessions().get().await {
+            Ok(session) => failure.without(session.id.expose()),
+            Err(_) => failure,
+        }
     }
 }
 
