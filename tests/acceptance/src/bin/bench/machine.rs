@@ -17,12 +17,15 @@ pub(crate) struct Machine {
     processor: String,
     memory_gib: f64,
     tool: String,
+    /// Of the last minute: what else ran here makes all times worse.
+    load: String,
 }
 
 impl Machine {
     pub(crate) fn look(place: &Place) -> Result<Self> {
         let memory = fs::read_to_string("/proc/meminfo").context("the memory of this machine")?;
         let processors = fs::read_to_string("/proc/cpuinfo").context("the processors of this machine")?;
+        let load = fs::read_to_string("/proc/loadavg").context("the load of this machine")?;
         let kib: f64 = field(&memory, "MemTotal")
             .and_then(|text| text.split(' ').next()?.parse().ok())
             .context("no MemTotal")?;
@@ -34,6 +37,7 @@ impl Machine {
                 .to_owned(),
             memory_gib: kib / 1024.0 / 1024.0,
             tool: version(place)?,
+            load: load.split(' ').next().unwrap_or_default().to_owned(),
         })
     }
 }
@@ -59,10 +63,11 @@ impl fmt::Display for Machine {
             processor,
             memory_gib,
             tool,
+            load,
         } = self;
         write!(
             f,
-            "{date}: {cpus} CPUs ({processor}), {memory_gib:.0} GiB of memory, {tool}"
+            "{date}: {cpus} CPUs ({processor}), {memory_gib:.0} GiB of memory, {tool}; load average {load} before the start"
         )
     }
 }
