@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::join_all;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use xenapi::Uuid;
@@ -133,6 +133,7 @@ impl Fleet {
         self: &Arc<Self>,
         key: &ServerKey,
         changes: Changes,
+        limit: Duration,
         cancel: CancellationToken,
     ) -> Result<Server, UpdateFailure> {
         let failed = |error| UpdateFailure { error, server: None };
@@ -141,8 +142,12 @@ impl Fleet {
         }
         let member = Arc::clone(self.member(&key.pool).map_err(failed)?);
         let (origin, default_ttl, key) = (self.origin.clone(), self.default_ttl, key.clone());
-        let updated =
-            self.run(async move { lifecycle::update(&member, &key, &changes, &origin, default_ttl, cancel).await });
+        let asked = lifecycle::Asked {
+            changes,
+            origin,
+            default_ttl,
+        };
+        let updated = self.run(async move { lifecycle::update(&member, &key, &asked, limit, cancel).await });
         updated.await.unwrap_or(Err(failed(Error::Cancelled { left: None })))
     }
 
@@ -251,14 +256,15 @@ impl Fleet {
         }
     }
 
-    /// Runs work in a task of its own; `None` if it did not end.
+    /// Runs work in a task of its own; `None` if the runtime ended it. Its panic is the caller's.
     async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
-        let (send, receive) = oneshot::channel();
-        self.tasks.spawn(async move {
-            // Nobody waits any more where the send fails.
-            let _ = send.send(work.await);
-        });
-        receive.await.ok()
+        match self.tasks.spawn(work).await {
+            Ok(done) => Some(done),
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => None,
+            },
+        }
     }
 }
 

@@ -29,5 +29,7 @@ pub use error::{ConnectionField, Error, Subject, VmName, What};
 pub use fleet::Fleet;
 pub use lifecycle::{CreateFailure, DeleteReport, KeptDisk, Stage, UpdateFailure};
 pub use server::{AddressSource, Lease, Named, PowerState, Server, Timings};
-pub use spec::{CapacityQuery, Changes, Family, Image, ListFilter, ServerKey, ServerQuery, ServerSpec, WaitPolicy};
+pub use spec::{
+    Birth, CapacityQuery, Changes, Family, Image, ListFilter, ServerKey, ServerQuery, ServerSpec, WaitPolicy,
+};
 pub use xenapi::Uuid;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 use regex::Regex;
 use ulid::Ulid;
 use xenapi::Uuid;
@@ -104,6 +105,21 @@ pub struct Changes {
     pub ttl: Option<Duration>,
     /// Start the lease anew, now; with `ttl` or else with the ttl that it has.
     pub renew: bool,
+    /// What the caller knows of the server's birth, for a spec that must be written anew.
+    pub birth: Option<Birth>,
+}
+
+/// The facts of a server's birth, as somebody else remembers them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Birth {
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The template it was cloned from.
+    pub template_uuid: Option<Uuid>,
+    /// The template's name at that time.
+    pub template_name: String,
+    /// The OS alias it was made for.
+    pub os: Option<String>,
 }
 
 /// One server, looked for by UUID or by name.

@@ -101,14 +101,18 @@ impl Sample {
     }
 
     fn count(&mut self, vm: &VmRecord) {
-        let resident = vm.resident_on.non_null().or(vm.scheduled_to_be_resident_on.non_null());
-        if let Some(host) = resident {
-            let bytes = |value: i64| u64::try_from(value).unwrap_or_default();
-            let cpus = u32::try_from(vm.vcpus_at_startup).unwrap_or_default();
-            let extra = match vm.memory_overhead {
-                0 if !vm.is_control_domain => overhead(cpus, bytes(vm.memory_static_max)),
-                known => bytes(known),
-            };
+        let bytes = |value: i64| u64::try_from(value).unwrap_or_default();
+        let cpus = u32::try_from(vm.vcpus_at_startup).unwrap_or_default();
+        let extra = match vm.memory_overhead {
+            0 if !vm.is_control_domain => overhead(cpus, bytes(vm.memory_static_max)),
+            known => bytes(known),
+        };
+        // One that migrates is on both hosts, as the pool counts.
+        let hosts: BTreeSet<&Ref<Host>> = [&vm.resident_on, &vm.scheduled_to_be_resident_on]
+            .into_iter()
+            .filter_map(Ref::non_null)
+            .collect();
+        for host in hosts {
             let used = self.used.entry(host.clone()).or_default();
             used.memory += bytes(vm.memory_dynamic_min) + extra;
             if !vm.is_control_domain {
@@ -190,7 +194,12 @@ impl Sample {
             StorageRoom {
                 total: record.map_or(0, |record| bytes(record.physical_size)),
                 used: record.map_or(0, |record| bytes(record.physical_utilisation)),
-                per_server: *per_server,
+                // An SR that does not know its size limits nothing.
+                per_server: if record.is_some_and(|record| record.physical_size < 0) {
+                    0
+                } else {
+                    *per_server
+                },
                 base_copy: kind.base_copies.get(sr).copied().unwrap_or_default(),
             }
         });

@@ -197,6 +197,11 @@ impl VmMarks {
         self.tags_count() && self.tags.expires.contains(expires) && self.keys.expires.contains(expires)
     }
 
+    /// Says whether `other_config` names this VM.
+    pub fn names_itself(&self) -> bool {
+        self.keys.vms.contains(&self.vm)
+    }
+
     /// Says whether both sides name this VM.
     pub fn is_named_on_both_sides(&self) -> bool {
         self.tags_count() && self.keys.vms.contains(&self.vm)

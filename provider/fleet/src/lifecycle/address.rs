@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use xenapi::{
-    Change, ChangeOp, EventClass, GuestMetrics, GuestMetricsRecord, Interest, Notice, PowerState, Ref, Vm, VmRecord,
+    Change, ChangeOp, EventClass, GuestMetrics, GuestMetricsRecord, Interest, Loss, Notice, PowerState, Ref, Vm,
+    VmRecord,
 };
 
 use super::plan::Plan;
@@ -88,6 +89,7 @@ impl Guest {
                 biased;
                 notice = events.next() => match notice {
                     Notice::Change(change) => self.changed(plan, &change)?,
+                    Notice::Lost(Loss::Closed) => return Err(Error::Cancelled { left: None }),
                     Notice::Lost(_) => {
                         is_lost = true;
                         read_at = read_at.min(Instant::now() + SHOWN);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::try_join_all;
 use xenapi::{Ref, Uuid, Vdi, VdiRecord, VmRecord};
 
+use super::marks::added;
 use super::plan::Plan;
 use super::{Made, Stage, call};
 use crate::error::{Error, VmName};
@@ -125,10 +126,9 @@ pub(super) async fn mark_disk(
             .map_err(&failed)?,
         None => {}
     }
-    match client.vdi().add_to_other_config(vdi, VM_KEY, &value).await {
-        Err(cause) if !cause.is_failure(xenapi::Failure::is_duplicate_key) => Err(failed(cause)),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    added(|| client.vdi().add_to_other_config(vdi, VM_KEY, &value))
+        .await
+        .map_err(failed)
 }
 
 fn inscription(plan: &Plan, made: &Made, vm: Uuid) -> Inscription {

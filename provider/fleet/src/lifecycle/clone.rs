@@ -35,7 +35,16 @@ const CALLS: u32 = 3;
 /// What became of a clone whose answer was lost.
 enum Fate {
     Made(Ref<Vm>),
+    /// It is there, and has not got all drives and NICs of its template.
+    HalfMade(Ref<Vm>),
     NeverArrived,
+}
+
+/// What came of asking for a clone.
+enum Asked {
+    Made(Ref<Vm>),
+    /// It is there and never got whole: to be undone.
+    HalfMade(Ref<Vm>, Error),
 }
 
 /// Clones or copies the template.
@@ -53,13 +62,19 @@ pub(super) async fn clone(plan: &Plan, made: &mut Option<Made>) -> Result<(), Er
     let sent = Instant::now();
     plan.member.wrote();
     let token = plan.member.token();
-    let (reference, deadline) = asked(plan, now).await?;
+    let (asked, deadline) = asked(plan, now).await?;
+    let reference = match &asked {
+        Asked::Made(vm) | Asked::HalfMade(vm, _) => vm.clone(),
+    };
     let timings = Timings {
         queue: queue.as_secs_f64(),
         clone: sent.elapsed().as_secs_f64(),
         ..Timings::default()
     };
     *made = Some(new(reference.clone(), deadline, now, timings));
+    if let Asked::HalfMade(_, error) = asked {
+        return Err(error);
+    }
     let look = look_at(plan, &reference, token.clone());
     let seen = plan.bounds.hold(look, || plan.late(Stage::Clone, VmName::unknown()));
     let loaded = match seen.await {
@@ -122,7 +137,7 @@ fn new(reference: Ref<Vm>, deadline: Timestamp, now: Timestamp, timings: Timings
 
 /// Asks for the clone until one is there. Each call has a birth name of its own: should a late one arrive all the same, its
 /// clone is nobody's, and falls under its creation lease.
-async fn asked(plan: &Plan, now: Timestamp) -> Result<(Ref<Vm>, Timestamp), Error> {
+async fn asked(plan: &Plan, now: Timestamp) -> Result<(Asked, Timestamp), Error> {
     let mut calls = 0;
     loop {
         calls += 1;
@@ -133,12 +148,13 @@ async fn asked(plan: &Plan, now: Timestamp) -> Result<(Ref<Vm>, Timestamp), Erro
         };
         let name = birth.to_string();
         let cause = match answer(plan, &name).await? {
-            Ok(vm) => return Ok((vm, deadline)),
+            Ok(vm) => return Ok((Asked::Made(vm), deadline)),
             Err(cause) if cause.outcome() == Outcome::MaybeSent => cause,
             Err(cause) => return Err(refused(plan, cause)),
         };
         match look_for(plan, &name, &cause).await? {
-            Fate::Made(vm) => return Ok((vm, deadline)),
+            Fate::Made(vm) => return Ok((Asked::Made(vm), deadline)),
+            Fate::HalfMade(vm) => return Ok((Asked::HalfMade(vm, unknown(plan, &name, cause)), deadline)),
             Fate::NeverArrived if calls < CALLS => {}
             Fate::NeverArrived => return Err(unknown(plan, &name, cause)),
         }
@@ -187,7 +203,12 @@ async fn look_for(plan: &Plan, name: &str, cause: &xenapi::Error) -> Result<Fate
     let mut seen = None;
     let mut idle_looks = 0;
     while Instant::now() < until {
-        if let Ok(found) = client.vm().records_where(&filter).await {
+        let look = tokio::select! {
+            biased;
+            () = plan.bounds.cancel.cancelled() => return Err(Error::Cancelled { left: None }),
+            look = client.vm().records_where(&filter) => look,
+        };
+        if let Ok(found) = look {
             let is_cloning = found.iter().any(|(_, record)| is_being_cloned(record));
             match found.into_iter().find(|(_, record)| record.name_label == name) {
                 Some((vm, record)) if is_whole(plan, &record) => return Ok(Fate::Made(vm)),
@@ -207,8 +228,8 @@ async fn look_for(plan: &Plan, name: &str, cause: &xenapi::Error) -> Result<Fate
             () = tokio::time::sleep_until(again) => {}
         }
     }
-    // What is half made is undone by whoever asked for it, now that it is known.
-    seen.map(Fate::Made).ok_or_else(|| unknown(plan, name, cause.clone()))
+    seen.map(Fate::HalfMade)
+        .ok_or_else(|| unknown(plan, name, cause.clone()))
 }
 
 /// Waits until an event tells of a VM of that name; while events are lost, until it is time to look anyway.

@@ -1,4 +1,4 @@
-//! The fourth phase: no template any more, its real name, its shape, its NIC. Only what differs is written, all at once.
+//! The fourth phase: no template any more, its shape, its NIC; then its real name. Only what differs is written, all at once.
 
 use std::collections::BTreeMap;
 
@@ -40,24 +40,34 @@ pub(super) async fn configure(plan: &Plan, made: &Made) -> Result<Option<Nic>, E
                     .await
                     .map_err(call("making the clone a VM", &name))
             },
-            async {
-                client
-                    .vm()
-                    .set_name_label(vm, &plan.spec.name)
-                    .await
-                    .map_err(call("naming the server", &name))
-            },
             vcpus(plan, made, &loaded.vm, &name),
             memory(plan, made, &loaded.vm, &name),
             nic(plan, made, loaded, &name),
             unprotect(plan, made, &loaded.vm, &name),
         )
     };
-    let ((), (), (), (), nic, ()) = plan
+    let ((), (), (), nic, ()) = plan
         .bounds
         .hold(steps, || plan.late(Stage::Configure, loaded.name()))
         .await?;
     Ok(nic)
+}
+
+/// Gives the server its real name: the last that still said that it is being born.
+pub(super) async fn rename(plan: &Plan, made: &Made) -> Result<(), Error> {
+    let name = made.name();
+    let named = async {
+        let named = plan
+            .member
+            .client()?
+            .vm()
+            .set_name_label(&made.reference, &plan.spec.name)
+            .await;
+        named.map_err(call("naming the server", &name))
+    };
+    plan.bounds
+        .hold(named, || plan.late(Stage::Configure, name.clone()))
+        .await
 }
 
 impl Nic {

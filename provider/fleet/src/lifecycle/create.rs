@@ -5,14 +5,19 @@ use std::time::Duration;
 use futures::future::try_join;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
+use xenapi::PowerState;
 
 use super::plan::Plan;
+use super::remove::reload;
 use super::{Bounds, Made, address, birth, clone, configure, finish, start, undo};
 use crate::error::{Error, VmName};
 use crate::server::Server;
 
 /// Less than this is too little for another clone to be worth it.
 const WORTH_ANOTHER: Duration = Duration::from_secs(5);
+
+/// How long the look at a server takes that could not be removed.
+const LAST_LOOK: Duration = Duration::from_secs(2);
 
 /// A creation that failed.
 #[derive(Debug, Clone)]
@@ -44,7 +49,7 @@ pub(crate) async fn create(plan: Plan, steps: &UnboundedSender<Server>) -> Resul
         }
         tracing::info!(pool = plan.member.name(), attempt, "no usable address: cloning again");
         if let Err(undone) = undo::undo(&plan, &made).await {
-            return Err(not_undone(&plan, &made, error, undone));
+            return Err(not_undone(&plan, made, error, undone).await);
         }
     }
 }
@@ -59,11 +64,10 @@ async fn phases(plan: &Plan, made: &mut Option<Made>, steps: &UnboundedSender<Se
     };
     let begun = Instant::now();
     birth::birth(plan, made).await?;
-    // Name and shape may change while the marks are confirmed; nothing starts before they are.
+    // The shape may change while the marks are confirmed; nothing is named or started before they are.
     let (record, nic) = try_join(birth::confirm(plan, made), configure::configure(plan, made)).await?;
     if let Some(loaded) = &mut made.loaded {
         loaded.vm = record;
-        loaded.vm.name_label = plan.spec.name.clone();
         if let Some(nic) = nic {
             nic.put(loaded);
         }
@@ -75,7 +79,13 @@ async fn phases(plan: &Plan, made: &mut Option<Made>, steps: &UnboundedSender<Se
     };
     tell(made);
     made.timings.configure = begun.elapsed().as_secs_f64();
-    start::start(plan, made).await?;
+    // The name is set long before the start is done.
+    let (started, ()) = try_join(start::start(plan, made), configure::rename(plan, made)).await?;
+    made.timings.start = started;
+    if let Some(loaded) = &mut made.loaded {
+        loaded.vm.name_label = plan.spec.name.clone();
+        loaded.vm.power_state = PowerState::Running;
+    }
     tell(made);
     if plan.spec.wait.for_ip {
         address::address(plan, made).await?;
@@ -119,7 +129,7 @@ async fn ended(plan: &Plan, mut made: Made, error: Error) -> CreateFailure {
     }
     match undo::undo(plan, &made).await {
         Ok(()) => CreateFailure { error, left: None },
-        Err(undone) => not_undone(plan, &made, error, undone),
+        Err(undone) => not_undone(plan, made, error, undone).await,
     }
 }
 
@@ -139,15 +149,19 @@ async fn kept(plan: &Plan, made: &mut Made, error: Error) -> CreateFailure {
     }
 }
 
-fn not_undone(plan: &Plan, made: &Made, error: Error, undo: Error) -> CreateFailure {
-    let left = made.server(&plan.inventory);
+async fn not_undone(plan: &Plan, mut made: Made, error: Error, undo: Error) -> CreateFailure {
+    if made.loaded.is_none() {
+        // What nobody has seen yet cannot be kept in state: one short look.
+        let look = tokio::time::timeout(LAST_LOOK, reload(&plan.member, &made.reference)).await;
+        made.loaded = look.ok().and_then(Result::ok).flatten();
+    }
     CreateFailure {
         error: Error::NotUndone {
             error: Box::new(error),
             vm: made.name(),
             undo: Box::new(undo),
         },
-        left,
+        left: made.server(&plan.inventory),
     }
 }
 

@@ -86,7 +86,7 @@ fn check(member: &Arc<Member>, key: &ServerKey, loaded: &Loaded) -> Result<Whose
             vm: loaded.name(),
             why,
         }),
-        None if is_birth_unfinished(&kind, &marks) => Ok(Whose::Fresh),
+        None if is_half_born(&kind, &marks) => Ok(Whose::Fresh),
         None => Ok(Whose::Marked),
     }
 }
@@ -99,7 +99,10 @@ fn why_not(vm: &Kind<'_>, marks: &VmMarks, key: &ServerKey) -> Option<String> {
     if vm.is_a_snapshot {
         return Some("is a snapshot".to_owned());
     }
-    if vm.is_a_template && !is_birth_unfinished(vm, marks) {
+    if is_half_born(vm, marks) {
+        return None;
+    }
+    if vm.is_a_template {
         return Some("was turned into a template".to_owned());
     }
     if let Ownership::Foreign { of } = marks.ownership() {
@@ -113,9 +116,11 @@ fn why_not(vm: &Kind<'_>, marks: &VmMarks, key: &ServerKey) -> Option<String> {
     ))
 }
 
-/// A clone is a template until it is configured: one that never got further is no template of a person.
-fn is_birth_unfinished(vm: &Kind<'_>, marks: &VmMarks) -> bool {
-    BirthName::parse(vm.name).is_some() && !matches!(marks.expiry(), Expiry::Lease(_))
+/// A clone is a template until it is configured: one that never got further is no template of a person. Before it has its
+/// own name among its marks, all of them are inherited.
+fn is_half_born(vm: &Kind<'_>, marks: &VmMarks) -> bool {
+    let has_lease = matches!(marks.expiry(), Expiry::Lease(_));
+    BirthName::parse(vm.name).is_some() && (!marks.names_itself() || !has_lease)
 }
 
 #[cfg(test)]
@@ -195,14 +200,19 @@ mod tests {
             Some("control domain"),
         );
         let name = "dynvm-new-01JD4Q8QCGTF0000000000000A-1800000000";
+        let half_born = Kind {
+            is_a_template: true,
+            name,
+            ..vm
+        };
+        check(&half_born, own, None);
+        let expires = "dynvm:expires=2026-11-21T10:00:00Z/01JD4Q8QCGTF0000000000000A";
+        let inherited = [("dynvm:vm", OTHER), ("dynvm:spec", spec.as_str()), (expires, "{}")];
+        check(&half_born, &inherited, None);
         check(
-            &Kind {
-                is_a_template: true,
-                name,
-                ..vm
-            },
-            own,
-            None,
+            &half_born,
+            &[own, &[(expires, "{}")]].concat(),
+            Some("turned into a template"),
         );
     }
 }

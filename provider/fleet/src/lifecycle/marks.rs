@@ -2,16 +2,18 @@
 
 use futures::future::{join, try_join, try_join_all};
 use jiff::Timestamp;
-use xenapi::{Failure, Pool, Ref, Vm, VmRecord};
+use xenapi::{Failure, Outcome, Pool, Ref, Vm, VmRecord};
 
 use crate::error::{Error, VmName};
-use crate::lease::{LeaseRecord, Mark, Obsolete, Outcome, Renewal, Shortening, Step, VM_KEY, VmMarks};
+use crate::lease::{LeaseRecord, Mark, Obsolete, Outcome as LeaseOutcome, Renewal, Shortening, Step, VM_KEY, VmMarks};
 use crate::pool::marks_of;
 
 use super::call;
 
 /// How many steps a change may take: a tool that keeps writing the marks back must not keep it going for ever.
 const STEPS: u32 = 30;
+/// How often a key is added whose answer was lost.
+const TRIES: u32 = 3;
 
 /// A change of a lease.
 pub(super) enum Change {
@@ -64,14 +66,14 @@ impl Subject<'_> {
                     }
                     (Err(error), Change::Shorten(_)) => return Err(error),
                 },
-                Step::Done(Outcome::Acknowledged) => return Ok(latest),
-                Step::Done(Outcome::BeingReaped) => {
+                Step::Done(LeaseOutcome::Acknowledged) => return Ok(latest),
+                Step::Done(LeaseOutcome::BeingReaped) => {
                     return Err(Error::BeingReaped {
                         pool: self.pool.to_owned(),
                         vm: self.name.clone(),
                     });
                 }
-                Step::Done(Outcome::ExtendedElsewhere) => {
+                Step::Done(LeaseOutcome::ExtendedElsewhere) => {
                     return Err(Error::ExtendedElsewhere {
                         pool: self.pool.to_owned(),
                         vm: self.name.clone(),
@@ -137,14 +139,9 @@ impl Subject<'_> {
         Ok(())
     }
 
-    /// Adds a key; one that is there already was written by the same step before its answer was lost.
     pub(super) async fn put(&self, key: &str, value: &str) -> Result<(), Error> {
-        match self.client.vm().add_to_other_config(self.vm, key, value).await {
-            Err(cause) if !cause.is_failure(Failure::is_duplicate_key) => {
-                Err(call("writing the lease", &self.name)(cause))
-            }
-            Ok(()) | Err(_) => Ok(()),
-        }
+        let put = added(|| self.client.vm().add_to_other_config(self.vm, key, value)).await;
+        put.map_err(call("writing the lease", &self.name))
     }
 
     /// Removes marks from the sides where the last read showed them.
@@ -172,5 +169,22 @@ impl Subject<'_> {
         latest.tags.retain(|tag| !marks.contains(tag));
         latest.other_config.retain(|key, _| !marks.contains(key));
         Ok(())
+    }
+}
+
+/// Adds a key to a map. A lost answer is asked for again; a key that is there already was then written by the call before.
+pub(super) async fn added<F>(mut addition: impl FnMut() -> F) -> Result<(), xenapi::Error>
+where
+    F: Future<Output = Result<(), xenapi::Error>>,
+{
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match addition().await {
+            Ok(()) => return Ok(()),
+            Err(cause) if cause.is_failure(Failure::is_duplicate_key) => return Ok(()),
+            Err(cause) if cause.outcome() == Outcome::Rejected || tries == TRIES => return Err(cause),
+            Err(_) => {}
+        }
     }
 }

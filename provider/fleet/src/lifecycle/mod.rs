@@ -56,7 +56,7 @@ pub(crate) use self::delete::delete;
 pub use self::delete::{DeleteReport, KeptDisk};
 pub(crate) use self::plan::{Origin, full_copy, plan};
 pub use self::update::UpdateFailure;
-pub(crate) use self::update::update;
+pub(crate) use self::update::{Asked, update};
 
 use crate::error::{Error, VmName};
 use crate::pool::{Inventory, Loaded, Member};

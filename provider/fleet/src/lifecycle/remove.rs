@@ -33,11 +33,14 @@ pub struct KeptDisk {
 }
 
 /// Which disks are a VM's own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Whose {
     /// Those that carry its mark.
     Marked,
-    /// All that hang on nothing else: the VM is a clone that this process has just made.
+    /// Those that a clone was born with, as they were seen then.
+    These(BTreeSet<Ref<Vdi>>),
+    /// Those that a clone was born with, by the key that the pool gives the drives of a clone and no person's tool gives
+    /// those of a disk that it attaches: nobody saw the clone before.
     Fresh,
 }
 
@@ -75,14 +78,17 @@ impl Removal<'_> {
             .hold(self.disks(), late("its disks are not all destroyed"))
             .await?;
         self.bounds
-            .hold(self.suspend_image(), late("its suspend image is not destroyed"))
+            .hold(
+                self.suspend_image(self.loaded),
+                late("its suspend image is not destroyed"),
+            )
             .await?;
         self.bounds
             .hold(self.snapshots(), late("its snapshots are not all destroyed"))
             .await?;
         let client = self.member.client()?;
         let name = self.loaded.name();
-        let destroyed = gone_is_done(|| client.vm().destroy(&self.loaded.reference));
+        let destroyed = gone_is_done(&self.loaded.reference, || client.vm().destroy(&self.loaded.reference));
         self.bounds
             .hold(
                 async { destroyed.await.map_err(call("destroying the VM", &name)) },
@@ -99,6 +105,12 @@ impl Removal<'_> {
         }
         let client = self.member.client()?;
         let (vm, name) = (&self.loaded.reference, self.loaded.name());
+        if !self.loaded.vm.ha_restart_priority.is_empty() {
+            // High availability would start again what is stopped here.
+            gone_is_done(vm, || client.vm().set_ha_restart_priority(vm, ""))
+                .await
+                .map_err(call("taking the server out of high availability", &name))?;
+        }
         let mut tries = 0;
         loop {
             tries += 1;
@@ -132,7 +144,7 @@ impl Removal<'_> {
         let mut kept = Vec::new();
         let mut own = Vec::new();
         for (vdi, record) in self.loaded.disks() {
-            match self.fate(record) {
+            match self.fate(vdi, record) {
                 Fate::Destroyed => own.push((vdi, record)),
                 Fate::Kept(reason) => {
                     self.detach(vdi).await?;
@@ -149,12 +161,9 @@ impl Removal<'_> {
     }
 
     /// Decides what becomes of a disk: only what is surely the VM's own and nobody else's is destroyed.
-    fn fate(&self, disk: &VdiRecord) -> Fate {
-        let own = self.loaded.vm.uuid.to_string();
-        let mark = disk.other_config.get(VM_KEY);
-        let is_marked = mark == Some(&own);
-        if self.whose == Whose::Marked && !is_marked {
-            return Fate::Kept(match mark {
+    fn fate(&self, vdi: &Ref<Vdi>, disk: &VdiRecord) -> Fate {
+        if !self.is_own(vdi, disk) {
+            return Fate::Kept(match disk.other_config.get(VM_KEY) {
                 Some(other) => format!("it carries the mark of VM {other}"),
                 None => "it does not carry the server's mark".to_owned(),
             });
@@ -178,11 +187,25 @@ impl Removal<'_> {
         }
     }
 
+    fn is_own(&self, vdi: &Ref<Vdi>, disk: &VdiRecord) -> bool {
+        let own = self.loaded.vm.uuid.to_string();
+        let is_marked = disk.other_config.get(VM_KEY) == Some(&own);
+        is_marked
+            || match &self.whose {
+                Whose::Marked => false,
+                Whose::These(born) => born.contains(vdi),
+                Whose::Fresh => {
+                    let mut drives = self.loaded.vbds.iter().filter(|(_, vbd)| vbd.vdi == *vdi);
+                    drives.all(|(_, vbd)| vbd.other_config.contains_key("owner"))
+                }
+            }
+    }
+
     async fn detach(&self, vdi: &Ref<Vdi>) -> Result<(), Error> {
         let client = self.member.client()?;
         let name = self.loaded.name();
         for (vbd, _) in self.loaded.vbds.iter().filter(|(_, vbd)| vbd.vdi == *vdi) {
-            gone_is_done(|| client.vbd().destroy(vbd))
+            gone_is_done(vbd, || client.vbd().destroy(vbd))
                 .await
                 .map_err(call("detaching a disk", &name))?;
         }
@@ -200,7 +223,7 @@ impl Removal<'_> {
                 .acquire(&record.sr, &self.bounds.cancel)
                 .await
                 .ok_or(Error::Cancelled { left: None })?;
-            let result = gone_is_done(|| client.vdi().destroy(vdi, self.bounds.remaining())).await;
+            let result = gone_is_done(vdi, || client.vdi().destroy(vdi, self.bounds.remaining())).await;
             drop(held);
             match result {
                 Ok(()) => return Ok(()),
@@ -220,16 +243,16 @@ impl Removal<'_> {
         }
     }
 
-    /// A suspended VM's image goes with the hard stop; where it did not, it goes here.
-    async fn suspend_image(&self) -> Result<(), Error> {
-        let Some(image) = self.loaded.vm.suspend_vdi.non_null() else {
+    /// A suspended VM's image goes with the hard stop, a checkpoint's with nothing; where it is left, it goes here.
+    async fn suspend_image(&self, of: &Loaded) -> Result<(), Error> {
+        let Some(image) = of.vm.suspend_vdi.non_null() else {
             return Ok(());
         };
         let client = self.member.client()?;
         let name = self.loaded.name();
         let left = client.vdi().records_by_ref(std::slice::from_ref(image)).await;
         for (vdi, record) in left.map_err(call("reading the suspend image", &name))? {
-            if record.kind == VdiType::Suspend {
+            if record.kind == VdiType::Suspend && record.managed && record.vbds.is_empty() {
                 self.destroy(&vdi, &record).await?;
             }
         }
@@ -270,14 +293,15 @@ impl Removal<'_> {
             disk.is_a_snapshot && disk.managed && !disk.sharable && disk.vbds.iter().all(|vbd| drives.contains(vbd))
         });
         try_join_all(own.map(|(vdi, record)| self.destroy(vdi, record))).await?;
-        gone_is_done(|| client.vm().destroy(&snapshot.reference))
+        self.suspend_image(snapshot).await?;
+        gone_is_done(&snapshot.reference, || client.vm().destroy(&snapshot.reference))
             .await
             .map_err(call("destroying a snapshot", &name))
     }
 }
 
-/// Runs a removal that may be repeated: gone is done, and a lost answer is asked for again.
-async fn gone_is_done<F>(mut removal: impl FnMut() -> F) -> Result<(), xenapi::Error>
+/// Runs a removal that may be repeated: the object gone is done, and a lost answer is asked for again.
+async fn gone_is_done<C, F>(object: &Ref<C>, mut removal: impl FnMut() -> F) -> Result<(), xenapi::Error>
 where
     F: Future<Output = Result<(), xenapi::Error>>,
 {
@@ -286,7 +310,7 @@ where
         tries += 1;
         match removal().await {
             Ok(()) => return Ok(()),
-            Err(cause) if cause.is_gone() => return Ok(()),
+            Err(cause) if cause.is_gone_object(object) => return Ok(()),
             Err(cause) if cause.outcome() == Outcome::Rejected || tries == TRIES => return Err(cause),
             Err(_) => {}
         }

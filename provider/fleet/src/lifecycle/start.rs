@@ -11,18 +11,15 @@ use crate::error::{Error, VmName};
 /// How often a start whose answer was lost is asked for again: the pool refuses to start what runs.
 const TRIES: u32 = 3;
 
-/// Starts the VM.
-pub(super) async fn start(plan: &Plan, made: &mut Made) -> Result<(), Error> {
+/// Starts the VM; says how many seconds that took.
+pub(super) async fn start(plan: &Plan, made: &Made) -> Result<f64, Error> {
     let begun = Instant::now();
     let name = made.name();
+    let steps = started(plan, made, &name);
     plan.bounds
-        .hold(started(plan, made, &name), || plan.late(Stage::Start, name.clone()))
+        .hold(steps, || plan.late(Stage::Start, name.clone()))
         .await?;
-    made.timings.start = begun.elapsed().as_secs_f64();
-    if let Some(loaded) = &mut made.loaded {
-        loaded.vm.power_state = PowerState::Running;
-    }
-    Ok(())
+    Ok(begun.elapsed().as_secs_f64())
 }
 
 async fn started(plan: &Plan, made: &Made, name: &VmName) -> Result<(), Error> {

@@ -29,7 +29,10 @@ pub(super) async fn undo(plan: &Plan, made: &Made) -> Result<(), Error> {
         inventory: &plan.inventory,
         bounds: &bounds,
         loaded: &loaded,
-        whose: Whose::Fresh,
+        whose: match &made.loaded {
+            Some(born) => Whose::These(born.vdis.iter().map(|(vdi, _)| vdi.clone()).collect()),
+            None => Whose::Fresh,
+        },
     };
     let kept = removal.remove().await?;
     for disk in kept {

@@ -21,11 +21,18 @@ use crate::lease::{
 };
 use crate::pool::{Loaded, Member, later, whole_seconds};
 use crate::server::Server;
-use crate::spec::{Changes, ServerKey};
+use crate::spec::{Birth, Changes, ServerKey};
 use crate::view;
 
-/// How long a change may take; all of it is short calls.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// How long the look at a server takes whose change failed.
+const LAST_LOOK: Duration = Duration::from_secs(1);
+
+/// A change that is asked for, and by whom.
+pub(crate) struct Asked {
+    pub(crate) changes: Changes,
+    pub(crate) origin: Origin,
+    pub(crate) default_ttl: Duration,
+}
 
 /// A change that failed.
 #[derive(Debug, Clone)]
@@ -48,40 +55,33 @@ struct Wanted {
 pub(crate) async fn update(
     member: &Arc<Member>,
     key: &ServerKey,
-    changes: &Changes,
-    origin: &Origin,
-    default_ttl: Duration,
+    asked: &Asked,
+    limit: Duration,
     cancel: CancellationToken,
 ) -> Result<Server, UpdateFailure> {
-    let bounds = Bounds::new(PATIENCE, cancel);
+    let bounds = Bounds::new(limit, cancel);
     let late = || Error::Timeout {
         doing: "changing",
         pool: key.pool.clone(),
         vm: VmName::uuid(key.vm),
-        limit: PATIENCE,
+        limit,
         status: "its changes are not all made",
     };
     member.wrote();
-    let changed = bounds
-        .hold(change(member, key, changes, origin, default_ttl), late)
-        .await;
+    let changed = bounds.hold(change(member, key, asked), late).await;
     member.wrote();
     match changed {
         Ok(server) => Ok(server),
         Err(error) => {
-            let server = now(member, key).await.ok().flatten();
+            let look = tokio::time::timeout(LAST_LOOK, now(member, key)).await;
+            let server = look.ok().and_then(Result::ok).flatten();
             Err(UpdateFailure { error, server })
         }
     }
 }
 
-async fn change(
-    member: &Arc<Member>,
-    key: &ServerKey,
-    changes: &Changes,
-    origin: &Origin,
-    default_ttl: Duration,
-) -> Result<Server, Error> {
+async fn change(member: &Arc<Member>, key: &ServerKey, asked: &Asked) -> Result<Server, Error> {
+    let changes = &asked.changes;
     let (_, loaded) = load(member, key).await?;
     let gone = || Error::Gone {
         pool: key.pool.clone(),
@@ -98,7 +98,7 @@ async fn change(
     }
     // The lease first: it is what may be refused.
     if changes.ttl.is_some() || changes.renew {
-        change_lease(member, key, &loaded, changes, origin, default_ttl).await?;
+        change_lease(member, key, &loaded, asked).await?;
     }
     try_join(rename(member, &loaded, changes), retag(member, &loaded, changes)).await?;
     member.wrote();
@@ -162,14 +162,7 @@ fn tag_steps<'a>(
     )
 }
 
-async fn change_lease(
-    member: &Arc<Member>,
-    key: &ServerKey,
-    loaded: &Loaded,
-    changes: &Changes,
-    origin: &Origin,
-    default_ttl: Duration,
-) -> Result<(), Error> {
+async fn change_lease(member: &Arc<Member>, key: &ServerKey, loaded: &Loaded, asked: &Asked) -> Result<(), Error> {
     let marks = loaded.marks();
     let name = loaded.name();
     if let Ownership::Foreign { of } = marks.ownership() {
@@ -181,7 +174,7 @@ async fn change_lease(
         });
     }
     let now = whole_seconds(member.now().await?);
-    let wanted = wanted(&marks, changes, default_ttl, now);
+    let wanted = wanted(&marks, &asked.changes, asked.default_ttl, now);
     if wanted.ends <= now {
         return Err(Error::TtlPast {
             vm: name,
@@ -200,13 +193,13 @@ async fn change_lease(
         record: LeaseRecord {
             start: wanted.start,
             ttl_seconds: wanted.ttl.as_secs(),
-            by: origin.by(),
+            by: asked.origin.by(),
         },
     };
     let read = if marks.is_managed() {
         loaded.vm.clone()
     } else {
-        adopt(&subject, key, loaded, origin, now).await?
+        adopt(&subject, key, loaded, asked, now).await?
     };
     let change = match marks.expiry() {
         Expiry::Lease(latest) if latest.at > own.at => Change::Shorten(Shortening::new(own, &marks)),
@@ -239,7 +232,7 @@ async fn adopt(
     subject: &Subject<'_>,
     key: &ServerKey,
     loaded: &Loaded,
-    origin: &Origin,
+    asked: &Asked,
     now: Timestamp,
 ) -> Result<VmRecord, Error> {
     let uuid = loaded.vm.uuid;
@@ -257,24 +250,39 @@ async fn adopt(
     subject.put(&Mark::Vm(uuid).to_string(), "").await?;
     subject.put(VM_KEY, &uuid.to_string()).await?;
     if marks.owner().is_none() {
-        subject.put(&Mark::Owner(origin.owner.clone()).to_string(), "").await?;
+        subject
+            .put(&Mark::Owner(asked.origin.owner.clone()).to_string(), "")
+            .await?;
     }
     if !has_spec {
-        let spec = SpecRecord {
-            request_id: key.request_id.unwrap_or_default(),
-            template_uuid: None,
-            template_name: String::new(),
-            os: None,
-            provider: origin.version.clone(),
-            created_at: now,
-            user_data: None,
-        };
+        let spec = new_spec(key, asked, now);
         subject.put(SPEC_KEY, &spec.to_json()).await?;
+    }
+    if key.request_id.is_none() && !has_spec {
+        // A VM of a person; a server's own disks never lost their marks.
         take_disks(subject, loaded).await?;
     }
     let mut record = loaded.vm.clone();
     record.other_config.insert(VM_KEY.to_owned(), uuid.to_string());
     Ok(record)
+}
+
+fn new_spec(key: &ServerKey, asked: &Asked, now: Timestamp) -> SpecRecord {
+    let birth = asked.changes.birth.clone().unwrap_or(Birth {
+        created_at: now,
+        template_uuid: None,
+        template_name: String::new(),
+        os: None,
+    });
+    SpecRecord {
+        request_id: key.request_id.unwrap_or_default(),
+        template_uuid: birth.template_uuid,
+        template_name: birth.template_name,
+        os: birth.os,
+        provider: asked.origin.version.clone(),
+        created_at: birth.created_at,
+        user_data: None,
+    }
 }
 
 /// Marks the disks that go with a VM by the pool's own rule: those whose drive says so, and that hang on nothing else.

@@ -6,27 +6,11 @@ use ulid::Ulid;
 
 use crate::lab::{Lab, spec};
 
-async fn attach_disk(lab: &Lab, server: &fleet::Server) -> Value {
-    let vm = lab.vm(server).await;
-    let srs = lab.call("SR.get_by_name_label", json!(["ssd"])).await;
-    let disk = json!({
-        "SR": srs[0], "virtual_size": 1 << 30, "type": "user", "sharable": false, "read_only": false,
-        "other_config": {}, "name_label": "a person's data", "name_description": "",
-    });
-    let vdi = lab.call("VDI.create", json!([disk])).await;
-    let vbd = json!({
-        "VM": vm, "VDI": vdi, "userdevice": "7", "bootable": false, "mode": "RW", "type": "Disk", "empty": false,
-        "unpluggable": true, "other_config": {}, "qos_algorithm_type": "", "qos_algorithm_params": {},
-    });
-    lab.call("VBD.create", json!([vbd])).await;
-    vdi
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_a_person_attached_is_detached_kept_and_reported() {
     let lab = Lab::small().await;
     let server = lab.create(spec("web")).await.unwrap();
-    let vdi = attach_disk(&lab, &server).await;
+    let vdi = lab.attach_disk(&server, json!({})).await;
     let report = lab.delete(&server).await.unwrap();
     assert_eq!(report.kept_disks.len(), 1);
     let kept = &report.kept_disks[0];
@@ -151,4 +135,59 @@ async fn a_server_goes_from_any_power_state() {
         lab.delete(&server).await.unwrap();
         assert_eq!(lab.control.world(), before, "{method}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn high_availability_does_not_start_again_what_is_destroyed() {
+    let lab = Lab::small().await;
+    let before = lab.control.world();
+    let server = lab.create(spec("web")).await.unwrap();
+    let vm = lab.vm(&server).await;
+    lab.call("VM.set_ha_restart_priority", json!([vm, "restart"])).await;
+    lab.delete(&server).await.unwrap();
+    let methods: Vec<String> = lab.requests().into_iter().map(|request| request.method).collect();
+    let at = |method: &str| methods.iter().position(|is| is == method).unwrap();
+    assert!(at("VM.set_ha_restart_priority") < at("VM.hard_shutdown"));
+    assert_eq!(lab.control.world(), before);
+}
+
+/// Makes a template of a server, as a person would: it keeps the server's marks.
+async fn template_of_a_server(lab: &Lab) -> String {
+    let server = lab.create(spec("golden")).await.unwrap();
+    let vm = lab.vm(&server).await;
+    lab.call("VM.hard_shutdown", json!([vm])).await;
+    let copy = lab.call("VM.clone", json!([vm, "tmpl-of-a-server"])).await;
+    lab.call("VM.set_is_a_template", json!([copy, true])).await;
+    lab.delete(&server).await.unwrap();
+    "tmpl-of-a-server".to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inherited_marks_are_nobodys() {
+    let lab = Lab::small().await;
+    let template = template_of_a_server(&lab).await;
+    let before = lab.control.world();
+    let server = lab.create(crate::lab::spec_of("web", &template)).await.unwrap();
+    assert!(server.managed && server.disk_bytes == 20 << 30);
+    lab.delete(&server).await.unwrap();
+    assert_eq!(lab.control.world(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_half_born_server_with_inherited_marks_can_be_destroyed() {
+    let lab = Lab::small().await;
+    let template = template_of_a_server(&lab).await;
+    let before = lab.control.world();
+    let refused = || sim::FaultKind::Error {
+        code: "OPERATION_NOT_ALLOWED".into(),
+        params: vec!["injected".into()],
+    };
+    lab.control
+        .fault(sim::FaultRule::once("VM.set_other_config", refused()));
+    lab.control.fault(sim::FaultRule::once("VDI.destroy", refused()));
+    let failure = lab.create(crate::lab::spec_of("web", &template)).await.unwrap_err();
+    let left = failure.left.unwrap();
+    let report = lab.delete(&left).await.unwrap();
+    assert!(report.kept_disks.is_empty(), "{report:?}");
+    assert_eq!(lab.control.world(), before);
 }

@@ -207,6 +207,58 @@ async fn a_failed_undo_leaves_the_server_marked_and_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mark_whose_answer_was_lost_costs_nothing() {
+    for method in ["VDI.add_to_other_config", "VM.add_to_other_config", "VM.add_tags"] {
+        for kind in [FaultKind::CutAfter, FaultKind::CutBefore] {
+            let lab = Lab::small().await;
+            lab.control.fault(FaultRule::once(method, kind));
+            let server = lab.create(spec("web")).await.unwrap();
+            let read = lab.read(&server.key()).await.unwrap().unwrap();
+            assert_eq!((read.lease, read.disk_bytes), (server.lease, 20 << 30), "{method}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_undo_keeps_a_disk_that_a_person_attached_meanwhile() {
+    let lab = Lab::small().await;
+    let mut wanted = spec("web");
+    wanted.image = fleet::Image::Template("tmpl-no-agent".into());
+    wanted.wait.timeout = Duration::from_millis(1500);
+    let (send, receive) = tokio::sync::oneshot::channel();
+    let send = std::sync::Mutex::new(Some(send));
+    let when_running = |server: &Server| {
+        if server.power_state == fleet::PowerState::Running
+            && let Some(send) = send.lock().unwrap().take()
+        {
+            send.send(server.clone()).unwrap();
+        }
+    };
+    let attached = async {
+        let server = receive.await.unwrap();
+        lab.attach_disk(&server, json!({})).await
+    };
+    let create = lab.fleet.create(wanted, CancellationToken::new(), &when_running);
+    let (failure, vdi) = tokio::join!(create, attached);
+    assert!(failure.unwrap_err().left.is_none());
+    assert!(lab.traces().await.is_empty());
+    let record = lab.call("VDI.get_record", json!([vdi])).await;
+    assert_eq!(record["VBDs"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_named_or_started_before_the_marks_are_confirmed() {
+    let lab = Lab::small().await;
+    lab.create(spec("web")).await.unwrap();
+    let requests = lab.requests();
+    let of = |method: &str| requests.iter().find(|request| request.method == method).unwrap();
+    let confirmed = of("VM.get_record").ended_us.unwrap();
+    assert!(of("VM.set_name_label").started_us >= confirmed);
+    assert!(of("VM.start").started_us >= confirmed);
+    assert!(of("VM.set_tags").started_us >= of("VM.set_other_config").ended_us.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interrupt_ends_the_wait_at_once_and_names_what_exists() {
     let lab = Lab::small().await;
     let mut wanted = spec("web");

@@ -75,7 +75,12 @@ impl Lab {
 
     pub(crate) async fn update(&self, server: &Server, changes: Changes) -> Result<Server, UpdateFailure> {
         self.fleet
-            .update(&server.key(), changes, CancellationToken::new())
+            .update(
+                &server.key(),
+                changes,
+                Duration::from_secs(60),
+                CancellationToken::new(),
+            )
             .await
     }
 
@@ -117,6 +122,23 @@ impl Lab {
             .filter(|vm| is_ours(vm))
             .cloned()
             .collect()
+    }
+
+    /// Attaches a disk to a server, as a person would.
+    pub(crate) async fn attach_disk(&self, server: &Server, other_config: serde_json::Value) -> serde_json::Value {
+        let vm = self.vm(server).await;
+        let srs = self.call("SR.get_by_name_label", serde_json::json!(["ssd"])).await;
+        let disk = serde_json::json!({
+            "SR": srs[0], "virtual_size": 1 << 30, "type": "user", "sharable": false, "read_only": false,
+            "other_config": {}, "name_label": "a person's data", "name_description": "",
+        });
+        let vdi = self.call("VDI.create", serde_json::json!([disk])).await;
+        let vbd = serde_json::json!({
+            "VM": vm, "VDI": vdi, "userdevice": "7", "bootable": false, "mode": "RW", "type": "Disk", "empty": false,
+            "unpluggable": true, "other_config": other_config, "qos_algorithm_type": "", "qos_algorithm_params": {},
+        });
+        self.call("VBD.create", serde_json::json!([vbd])).await;
+        vdi
     }
 
     /// The requests since the last reset, without login and logout.

@@ -49,7 +49,10 @@ async fn a_renewal_starts_anew_by_the_coordinators_clock() {
         ..Changes::default()
     };
     let fleet = lab.second();
-    let renewed = fleet.update(&server.key(), renew, Default::default()).await.unwrap();
+    let renewed = fleet
+        .update(&server.key(), renew, HOUR, Default::default())
+        .await
+        .unwrap();
     let later = renewed.lease.started_at.unwrap().as_second() - server.lease.started_at.unwrap().as_second();
     assert!((7199..7260).contains(&later), "{later}");
     assert_eq!(renewed.lease.ttl, Some(HOUR));
@@ -162,4 +165,32 @@ async fn an_extension_by_a_tag_is_read_back() {
     lab.call("VM.add_tags", json!([vm, mark])).await;
     let read = lab.second().read(&server.key()).await.unwrap().unwrap();
     assert_eq!(read.lease.expires_at, Some(later));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repair_writes_what_is_remembered_and_takes_no_disk_of_a_person() {
+    let lab = Lab::small().await;
+    let server = lab.create(spec("web")).await.unwrap();
+    let vdi = lab.attach_disk(&server, json!({ "owner": "" })).await;
+    let id = server.id.to_string();
+    lab.control.set_other_config(&id, Default::default()).unwrap();
+    let birth = fleet::Birth {
+        created_at: server.created_at.unwrap(),
+        template_uuid: server.template_uuid,
+        template_name: server.template_name.clone().unwrap(),
+        os: server.os.clone(),
+    };
+    let changes = Changes {
+        birth: Some(birth),
+        ..ttl(HOUR)
+    };
+    let repaired = lab.update(&server, changes).await.unwrap();
+    assert_eq!(repaired.created_at, server.created_at);
+    assert_eq!(
+        (repaired.template_uuid, &repaired.os),
+        (server.template_uuid, &server.os)
+    );
+    let report = lab.delete(&repaired).await.unwrap();
+    assert_eq!(report.kept_disks.len(), 1);
+    lab.call("VDI.get_record", json!([vdi])).await;
 }
