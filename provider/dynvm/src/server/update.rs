@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cty::Value;
 use engine::diagnostics::Diagnostics;
-use fleet::Changes;
+use fleet::{Birth, Changes};
 use plugin::provider::{Applied, Context, UpdateRequest};
 
 use super::identity::Meant;
@@ -35,25 +35,19 @@ pub(super) async fn update(settings: &SharedSettings, request: UpdateRequest, cx
         Err(diagnostics) => return refused(Some(prior), private, diagnostics),
     };
     let limit = TIMEOUTS.get(&planned, "update");
-    let updated = tokio::time::timeout(limit, lab.fleet.update(&key, changes, cx.cancel.clone())).await;
-    match updated {
-        Ok(Ok(server)) => refused(
+    match lab.fleet.update(&key, changes, limit, cx.cancel.clone()).await {
+        Ok(server) => refused(
             Some(state::applied(&planned, &Meant::by(&private), &server)),
             private,
             Diagnostics::new(),
         ),
-        Ok(Err(failure)) => {
+        Err(failure) => {
             let now = failure.server.map_or_else(
                 || prior.clone(),
                 |server| partly(&prior, &planned, &Meant::by(&private), &server),
             );
             refused(Some(now), private, diagnose::error(&failure.error).into())
         }
-        Err(_) => refused(
-            Some(prior),
-            private,
-            diagnose::too_slow("Changing the server", "update", limit, &key.pool),
-        ),
     }
 }
 
@@ -76,6 +70,19 @@ fn changes(prior: &Value, planned: &Value) -> Result<Changes, Diagnostics> {
         tags: (old != new).then_some((old, new)),
         ttl: lease(prior, planned)?,
         renew: false,
+        birth: birth(prior),
+    })
+}
+
+/// What the state remembers of the server's birth, for marks that are lost.
+fn birth(prior: &Value) -> Option<Birth> {
+    let text = |name: &str| prior.get(name).as_str();
+    let is_lost = prior.get("expires_at").is_null();
+    Some(Birth {
+        created_at: text("created_at").filter(|_| is_lost)?.parse().ok()?,
+        template_uuid: text("template_uuid").and_then(|uuid| uuid.parse().ok()),
+        template_name: text("template").unwrap_or_default().to_owned(),
+        os: text("os").map(str::to_owned),
     })
 }
 
