@@ -5,11 +5,11 @@
 //!              |
 //!   +------> clone           exists under its birth name: a creation lease by name alone
 //!   |          |
-//!   |        birth           other_config, tags, disks marked; read again: a claim on it means stop
+//!   |        birth           other_config, then tags and disks marked; read again: a claim on it means stop
 //!   |          |
-//!   |      configure         no template any more, its real name, its shape, its NIC
+//!   |      configure         no template any more, its shape, its NIC (beside the reading)
 //!   |          |
-//!   |        start           runs
+//!   |        start           its real name; runs
 //!   |          |
 //!   |       address ------>  none in time: undone, cloned again (ip_attempts)
 //!   |          |        |
