@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::future::try_join;
+use futures::future::{join, try_join};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 use xenapi::PowerState;
@@ -79,9 +79,10 @@ async fn phases(plan: &Plan, made: &mut Option<Made>, steps: &UnboundedSender<Se
     };
     tell(made);
     made.timings.configure = begun.elapsed().as_secs_f64();
-    // The name is set long before the start is done.
-    let (started, ()) = try_join(start::start(plan, made), configure::rename(plan, made)).await?;
-    made.timings.start = started;
+    // The name is set long before the start is done. Both are waited for: what is undone must not be starting.
+    let (started, named) = join(start::start(plan, made), configure::rename(plan, made)).await;
+    made.timings.start = started?;
+    named?;
     if let Some(loaded) = &mut made.loaded {
         loaded.vm.name_label = plan.spec.name.clone();
         loaded.vm.power_state = PowerState::Running;
