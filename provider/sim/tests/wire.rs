@@ -275,6 +275,31 @@ async fn a_restart_forgets_sessions_and_tasks_and_cuts_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poll_whose_caller_hangs_up_ends_as_cut() {
+    let (lab, url) = lab().await;
+    let mut wire = Wire::open(&url).await;
+    let session = wire.login("root", "dynvm-sim").await;
+    let now = json!([session, ["vm"], "", 0.0]);
+    let token = wire.json("event.from", now).await.unwrap()["result"]["token"].clone();
+    let waiting = json!([session, ["task/OpaqueRef:none"], token, 60.0]);
+    let begun = async {
+        while lab.control.events()["one"].calls < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = wire.json("event.from", waiting) => panic!("nothing happened that it could tell"),
+        () = begun => {}
+    }
+    drop(wire);
+    let last = || lab.control.requests().pop().unwrap();
+    while last().ended_us.is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((last().method.as_str(), last().outcome.as_str()), ("event.from", "CUT"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_in_a_clone_leaves_its_disk_without_a_vm() {
     let lab = Lab::start(ClockMode::Manual).await;
     let count = async |cls: &str| {

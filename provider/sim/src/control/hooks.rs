@@ -76,6 +76,16 @@ impl Hooks {
         }
     }
 
+    /// Notes the end of a request that was dropped before it ended by itself.
+    pub(crate) fn abandon(&self, index: u64, now_us: u64) {
+        if let Some(record) = self.lock().records.get_mut(&index)
+            && record.ended_us.is_none()
+        {
+            record.ended_us = Some(now_us);
+            "CUT".clone_into(&mut record.outcome);
+        }
+    }
+
     /// Notes that a request hangs.
     pub(crate) fn hangs(&self, index: u64) {
         if let Some(record) = self.lock().records.get_mut(&index) {

@@ -104,6 +104,19 @@ struct Job {
     connection: u64,
 }
 
+/// The record of a request in hand: when its client hangs up and the work is dropped, it ends as cut.
+struct OpenRecord<'a> {
+    server: &'a Server,
+    index: u64,
+}
+
+impl Drop for OpenRecord<'_> {
+    fn drop(&mut self) {
+        let Server { pool, hooks, .. } = self.server;
+        hooks.abandon(self.index, pool.clock.real_us());
+    }
+}
+
 /// What to do with the answer once there is one.
 enum After {
     Send,
@@ -120,6 +133,10 @@ impl Job {
         let Server { pool, hooks, host } = &self.server;
         let _entered = pool.clock.enter();
         let index = hooks.begin(self.record());
+        let _record = OpenRecord {
+            server: &self.server,
+            index,
+        };
         if !pool.clock.is_virtual() {
             pool.pause(pool.latencies.request_ms).await;
         }
