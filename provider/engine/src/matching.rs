@@ -66,7 +66,7 @@ fn maximum(new: &[Value], old: &[Value], fits: impl Fn(&Value, &Value) -> bool) 
         let (exact, others): (Vec<_>, Vec<_>) = by_detail
             .iter()
             .filter(|(_, new)| fits(new, old))
-            .partition(|(_, new)| *new == old);
+            .partition(|(_, new)| is_verbatim(new, old));
         exact.into_iter().chain(others).map(|(index, _)| index).collect()
     };
     let candidates: Vec<Vec<usize>> = old.iter().map(fitting).collect();
@@ -75,6 +75,23 @@ fn maximum(new: &[Value], old: &[Value], fits: impl Fn(&Value, &Value) -> bool) 
         augment(index, &candidates, &mut pairs, &mut vec![false; new.len()]);
     }
     pairs
+}
+
+/// Says whether a new value is the old one to the letter, as far as that is known: it has the best claim among those that only mean the same.
+fn is_verbatim(new: &Value, old: &Value) -> bool {
+    match (new, old) {
+        (_, Value::Unknown(_)) => true,
+        (Value::List(new), Value::List(old)) => {
+            new.len() == old.len() && new.iter().zip(old).all(|(new, old)| is_verbatim(new, old))
+        }
+        (Value::Map(new), Value::Map(old)) => {
+            new.len() == old.len()
+                && new
+                    .iter()
+                    .all(|(key, new)| old.get(key).is_some_and(|old| is_verbatim(new, old)))
+        }
+        (new, old) => new == old,
+    }
 }
 
 /// How much a value says. Who says most about an old element has the best claim to it; another that fits says less, and

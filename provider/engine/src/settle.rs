@@ -207,6 +207,13 @@ mod tests {
             Attribute::object_list("many", lease()).match_elements_by("id"),
             Attribute::object_set("some", lease()),
             Attribute::object_map("named", lease()),
+            Attribute::object_set(
+                "deep",
+                vec![
+                    Attribute::object_set("inner", vec![Attribute::list("list", Type::String)]),
+                    Attribute::string("id").computed(),
+                ],
+            ),
         ]
     }
 
@@ -271,6 +278,21 @@ mod tests {
             set(&[lease("3600s", "1")]),
         );
         assert_eq!(told_once, set(&[lease("60m", "1"), lease("1h", "1")]));
+    }
+
+    #[test]
+    fn what_is_told_to_the_letter_goes_before_what_means_the_same() {
+        let nothing = || Value::object([("list", Value::Null)]);
+        let empty = || Value::object([("list", Value::list::<Value>([]))]);
+        let element = |inner: Vec<Value>, id: Value| Value::object([("inner", Value::set(inner)), ("id", id)]);
+        let both = |first: Value, second: Value| {
+            Value::set([element(vec![nothing(), empty()], first), element(vec![empty()], second)])
+        };
+        for (first, second) in [("1", "2"), ("2", "1")] {
+            let told = both(first.into(), second.into());
+            let planned = both(Value::unknown(), Value::unknown());
+            assert_eq!(settled("deep", planned, told.clone()), told);
+        }
     }
 
     #[test]
