@@ -62,7 +62,7 @@ pub trait Resource: Send + Sync + 'static {
             "Existing objects cannot be brought under the management of {}.",
             self.type_name()
         );
-        Err(Diagnostic::error("Resource import not implemented", detail).into())
+        Err(Diagnostic::error("Resource cannot be imported", detail).into())
     }
 
     /// Whether [`Resource::import`] does something, for the reference pages.
