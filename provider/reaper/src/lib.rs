@@ -1,0 +1,1 @@
+//! The reaper: enforces the expiry of servers, and nothing else.

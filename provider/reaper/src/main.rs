@@ -1,0 +1,3 @@
+//! The binary `dynvm-reaper`.
+
+fn main() {}
