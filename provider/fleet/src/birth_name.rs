@@ -12,7 +12,7 @@ use ulid::Ulid;
 pub const BIRTH_PREFIX: &str = "dynvm-new-";
 
 /// A birth name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BirthName {
     /// Identifies the clone.
     pub id: Ulid,

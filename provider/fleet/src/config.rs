@@ -29,10 +29,10 @@ pub struct PoolSettings {
     pub connection: xenapi::PoolConfig,
     /// SR name or UUID; without it a server's disks stay where its template's are.
     pub storage: Option<String>,
-    /// Network name or UUID; without it the network of the lowest physical PIF.
-    pub network: Option<String>,
+    /// The network; without it that of the lowest physical PIF.
+    pub network: Option<NetworkChoice>,
     /// Networks by OS alias; they come before `network`.
-    pub networks: BTreeMap<String, String>,
+    pub networks: BTreeMap<String, NetworkChoice>,
     /// Template name or UUID by OS alias.
     pub templates: BTreeMap<String, String>,
     /// The ceiling of dynvm servers in this pool.
@@ -41,4 +41,45 @@ pub struct PoolSettings {
     pub max_servers_by_os: BTreeMap<String, u32>,
     /// vCPUs handed out per physical CPU.
     pub cpu_overcommit: f64,
+    /// What it means when another entry leads to the same pool.
+    pub duplicates: Duplicates,
+}
+
+/// How a network is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NetworkChoice {
+    /// By its name or UUID.
+    Named(String),
+    /// By a physical PIF on it: the PIF's device is this text, or else the only one that contains it.
+    Device(String),
+    /// By its name or UUID if there is one, else by device: what the source does not tell apart.
+    NamedOrDevice(String),
+}
+
+/// What it means when several entries turn out to be one pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Duplicates {
+    /// A mistake: an error.
+    #[default]
+    Error,
+    /// The entries name members of pools: of those of one pool the first serves, the others give way.
+    GiveWay,
+}
+
+impl PoolSettings {
+    /// A pool with nothing configured but how it is reached.
+    pub fn new(connection: xenapi::PoolConfig) -> Self {
+        Self {
+            name: connection.name.clone(),
+            connection,
+            storage: None,
+            network: None,
+            networks: BTreeMap::new(),
+            templates: BTreeMap::new(),
+            max_servers: None,
+            max_servers_by_os: BTreeMap::new(),
+            cpu_overcommit: 1.0,
+            duplicates: Duplicates::default(),
+        }
+    }
 }

@@ -18,7 +18,7 @@ use crate::config::FleetConfig;
 use crate::error::Error;
 use crate::lifecycle::{self, CreateFailure, DeleteReport, Origin, UpdateFailure};
 use crate::list;
-use crate::pool::Member;
+use crate::pool::{Member, serving};
 use crate::server::Server;
 use crate::spec::{CapacityQuery, Changes, Image, ListFilter, ServerKey, ServerQuery, ServerSpec};
 use crate::view;
@@ -175,7 +175,7 @@ impl Fleet {
         let pool = match query {
             ServerQuery::Id { pool, .. } | ServerQuery::Name { pool, .. } => pool.as_deref(),
         };
-        list::find(&members_named(&self.members, pool)?, query).await
+        list::find(&serving(members_named(&self.members, pool)?).await, query).await
     }
 
     /// Lists servers, sorted by pool, name and UUID.
@@ -183,7 +183,8 @@ impl Fleet {
     /// # Errors
     /// When a pool cannot be read: a list that lacks a pool would be taken for the whole.
     pub async fn list(&self, filter: &ListFilter) -> Result<Vec<Server>, Error> {
-        list::list(&members_named(&self.members, filter.pool.as_deref())?, filter).await
+        let members = members_named(&self.members, filter.pool.as_deref())?;
+        list::list(&serving(members).await, filter).await
     }
 
     /// Says how many servers of a kind fit now, by pool, sorted by name.
@@ -191,7 +192,7 @@ impl Fleet {
     /// # Errors
     /// When a pool cannot be read, or no pool has a template for the os.
     pub async fn capacity(&self, query: &CapacityQuery) -> Result<Capacity, Error> {
-        let members = members_named(&self.members, query.pool.as_deref())?;
+        let mut members = members_named(&self.members, query.pool.as_deref())?;
         if let Image::Os(os) = &query.image
             && !members.iter().any(|member| member.settings.templates.contains_key(os))
         {
@@ -203,6 +204,9 @@ impl Fleet {
                 there: Choices::new(os, aliases),
             });
         }
+        // Of entries that are one pool, one that knows the image serves.
+        members.sort_by_key(|member| capacity::template_name(member, &query.image).is_err());
+        let members = serving(members).await;
         let asked = members.iter().map(|member| capacity::of_pool(member, query));
         let mut pools = join_all(asked).await.into_iter().collect::<Result<Vec<_>, Error>>()?;
         pools.sort_by(|a, b| a.pool.cmp(&b.pool));

@@ -8,6 +8,8 @@ mod birth_name;
 mod capacity;
 mod choices;
 mod config;
+pub mod draft;
+pub mod duration;
 mod error;
 mod fleet;
 mod flight;
@@ -24,10 +26,10 @@ pub use address::{Missed, is_usable};
 pub use birth_name::{BIRTH_PREFIX, BirthName};
 pub use capacity::{Capacity, Ceiling, Fit, HostRoom, Limit, Need, PoolCapacity, PoolRoom, StorageRoom, fit, overhead};
 pub use choices::Choices;
-pub use config::{FleetConfig, PoolSettings};
+pub use config::{Duplicates, FleetConfig, NetworkChoice, PoolSettings};
 pub use error::{ConnectionField, Error, Subject, VmName, What};
 pub use fleet::Fleet;
-pub use lifecycle::{CreateFailure, DeleteReport, KeptDisk, Stage, UpdateFailure};
+pub use lifecycle::{CreateFailure, DeleteReport, Grounds, KeptDisk, Recheck, Removed, Stage, UpdateFailure};
 pub use server::{AddressSource, Lease, Named, PowerState, Server, Timings};
 pub use spec::{
     Birth, CapacityQuery, Changes, Family, Image, ListFilter, ServerKey, ServerQuery, ServerSpec, WaitPolicy,

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use xenapi::{PowerState as XenState, VdiRecord};
 
 use crate::address::{self, Nic};
-use crate::lease::{Expiry, VM_KEY, VmMarks, is_reserved};
+use crate::lease::{Expiry, VmMarks, is_reserved};
+use crate::lifecycle::is_marked_as_of;
 use crate::pool::{Inventory, Loaded};
 use crate::server::{Lease, PowerState, Server};
 
@@ -130,10 +131,11 @@ fn first_disk(loaded: &Loaded) -> Option<&VdiRecord> {
         .map(|(_, record)| record)
 }
 
-fn disk_bytes(loaded: &Loaded, managed: bool) -> u64 {
-    let own = loaded.vm.uuid.to_string();
-    let is_own = |disk: &VdiRecord| disk.other_config.get(VM_KEY) == Some(&own);
-    let counted = loaded.disks().filter(|(_, disk)| !managed || is_own(disk));
+/// The sum of a VM's disks; of a server's only its own.
+pub(crate) fn disk_bytes(loaded: &Loaded, managed: bool) -> u64 {
+    let counted = loaded
+        .disks()
+        .filter(|(_, disk)| !managed || is_marked_as_of(disk, loaded.vm.uuid));
     counted
         .map(|(_, disk)| u64::try_from(disk.virtual_size).unwrap_or_default())
         .sum()

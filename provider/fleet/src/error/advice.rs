@@ -18,6 +18,7 @@ impl Error {
                 What::Template => "No such template",
                 What::Storage => "No such storage",
                 What::Network => "No such network",
+                What::Interface => "No such interface",
                 What::Server => "No such server",
             },
             Error::Ambiguous { .. } => "Name is not unique",
@@ -37,6 +38,7 @@ impl Error {
             Error::TtlTooLong { .. } => "ttl too long",
             Error::NotOurs { .. } => "Not a server of dynvm",
             Error::Gone { .. } => "Server is gone",
+            Error::NoLongerDue { .. } => "No longer due",
             Error::DiskHeld { .. } => "Disk is held",
             Error::Cancelled { .. } => "Cancelled",
             Error::NotUndone { error, .. } | Error::Kept { error, .. } => error.title(),
@@ -55,7 +57,7 @@ impl Error {
             Error::Missing { what, .. } | Error::Ambiguous { what, .. } => match what {
                 What::Template => Subject::Template,
                 What::Storage => Subject::Storage,
-                What::Network => Subject::Network,
+                What::Network | What::Interface => Subject::Network,
                 What::Server => Subject::Name,
             },
             Error::NoPoolFits { reasons } => match reasons.as_slice() {
@@ -84,6 +86,7 @@ impl Error {
             | Error::MarksContested { .. }
             | Error::NotOurs { .. }
             | Error::Gone { .. }
+            | Error::NoLongerDue { .. }
             | Error::DiskHeld { .. }
             | Error::Cancelled { .. } => Subject::None,
         }
@@ -126,6 +129,7 @@ impl Error {
                 "Look at the VM; remove it from the state if it is not this server any more.".into()
             }
             Error::Gone { .. } => "Refresh: the next plan makes it anew.".into(),
+            Error::NoLongerDue { .. } => "Look at the VM: somebody wants it still, and parts of it may be gone.".into(),
             Error::DiskHeld { .. } => "Release the disk, then destroy again.".into(),
             Error::Cancelled { left: None } => String::new(),
             Error::Cancelled { left: Some(_) } => {
@@ -162,6 +166,7 @@ impl Error {
             | Error::TtlTooLong { .. }
             | Error::NotOurs { .. }
             | Error::Gone { .. }
+            | Error::NoLongerDue { .. }
             | Error::DiskHeld { .. }
             | Error::Cancelled { .. } => None,
         }

@@ -77,6 +77,8 @@ pub enum What {
     Storage,
     /// A network.
     Network,
+    /// A physical PIF, by its device.
+    Interface,
     /// A VM.
     Server,
 }
@@ -308,6 +310,16 @@ pub enum Error {
         /// The VM.
         vm: VmName,
     },
+    /// What a claim was held for has changed while the VM was being removed.
+    #[error("the removal of the VM{vm} in pool {pool:?} was stopped half-way: {why}")]
+    NoLongerDue {
+        /// The pool.
+        pool: String,
+        /// The VM.
+        vm: VmName,
+        /// What has changed.
+        why: String,
+    },
     /// A disk of the server is held by somebody.
     #[error("disk {disk} of the VM{vm} in pool {pool:?} {why}; the VM is kept")]
     DiskHeld {
@@ -428,6 +440,7 @@ impl fmt::Display for What {
             What::Template => "template",
             What::Storage => "storage repository",
             What::Network => "network",
+            What::Interface => "physical interface",
             What::Server => "server",
         })
     }

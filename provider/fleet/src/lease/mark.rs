@@ -27,7 +27,7 @@ pub struct Expires {
 }
 
 /// What dynvm writes on a VM.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mark {
     /// The VM's own UUID.
     Vm(Uuid),
@@ -52,6 +52,25 @@ pub enum Parsed {
     Mark(Mark),
     /// Begins with the prefix, and is none of the marks in their one spelling.
     Unparsable,
+}
+
+impl Expires {
+    /// A mark of one's own, made at this moment of the coordinator's clock.
+    pub fn minted(at: Timestamp, now: Timestamp) -> Self {
+        Self { at, id: mint(now) }
+    }
+
+    /// When the mark was made, by the coordinator's clock; to the millisecond.
+    pub fn made_at(&self) -> Timestamp {
+        let made = i64::try_from(self.id.timestamp_ms()).unwrap_or(i64::MAX);
+        Timestamp::from_millisecond(made).unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// Makes an identity for a mark. Its time is the coordinator's like all that is written: the caller's clock may be hours off.
+pub fn mint(now: Timestamp) -> Ulid {
+    let made = u64::try_from(now.as_millisecond()).unwrap_or_default();
+    Ulid::from_parts(made, Ulid::new().random())
 }
 
 impl Mark {
@@ -181,6 +200,14 @@ mod tests {
         ] {
             check(text, Parsed::Unparsable);
         }
+    }
+
+    #[test]
+    fn an_identity_tells_when_it_was_made_and_is_never_the_same() {
+        let now: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
+        let (one, other) = (Expires::minted(now, now), Expires::minted(now, now));
+        assert_eq!(one.made_at(), now);
+        assert_ne!(one.id, other.id);
     }
 
     #[test]

@@ -15,10 +15,15 @@
 //!                                                 another later mark on either read: fail "extended elsewhere"
 //! ```
 //!
+//! What a reaper does before it destroys ([`Claim`]) and what a creator does before it goes on ([`Confirmation`]) are judged
+//! here as well: the four hold only together.
+//!
 //! The creation lease (`creating`) counts only while there is no expiry. The first lease removes it from `other_config`, so
 //! that a person who takes the expiry away is not reaped by it; the tag, which by itself condemns nothing, goes with the
 //! next renewal: each create would pay a request for it.
 
+mod claim;
+mod confirmation;
 #[cfg(test)]
 mod interleavings;
 mod mark;
@@ -29,7 +34,9 @@ mod renewal;
 mod seen;
 mod shortening;
 
-pub use mark::{Expires, Mark, PREFIX, Parsed, format_time, parse_time};
+pub use claim::{Claim, ClaimOutcome, ClaimStep, Seen};
+pub use confirmation::Confirmation;
+pub use mark::{Expires, Mark, PREFIX, Parsed, format_time, mint, parse_time};
 pub use record::{LeaseRecord, SpecRecord};
 pub use renewal::{Obsolete, Outcome, Renewal, Step};
 pub(crate) use seen::is_reserved;
@@ -41,3 +48,6 @@ pub const SPEC_KEY: &str = "dynvm:spec";
 
 /// The key that names the server a disk or a VM belongs to, with the VM's UUID as its value.
 pub const VM_KEY: &str = "dynvm:vm";
+
+/// The key that names the very disk that was marked, with the disk's own UUID as its value: a copy inherits another's.
+pub const DISK_KEY: &str = "dynvm:disk";

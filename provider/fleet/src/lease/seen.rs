@@ -62,7 +62,7 @@ enum Spec {
 }
 
 /// The marks of one of the two fields.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Side {
     vms: BTreeSet<Uuid>,
     expires: BTreeSet<Expires>,
@@ -212,6 +212,22 @@ impl VmMarks {
         let inherited = !self.tags.vms.is_empty() && !self.tags_count();
         let tags = (!inherited).then_some(&self.tags.claims).into_iter().flatten();
         tags.chain(&self.keys.claims).copied().collect()
+    }
+
+    /// Says whether this very claim stands on both sides.
+    pub fn is_claimed_by(&self, claim: &Ulid) -> bool {
+        self.tags.claims.contains(claim) && self.keys.claims.contains(claim)
+    }
+
+    /// Says whether anything of dynvm's is written on the VM.
+    pub fn is_bare(&self) -> bool {
+        let is_bare = |side: &Side| *side == Side::default();
+        is_bare(&self.tags) && is_bare(&self.keys) && matches!(self.spec, Spec::Absent)
+    }
+
+    /// Says whether the tags name this VM, so that what else stands there counts.
+    pub fn is_named_by_tags(&self) -> bool {
+        self.tags.vms.contains(&self.vm)
     }
 
     /// Says whether a person asked to keep this VM, on either side.

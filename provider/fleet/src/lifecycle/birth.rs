@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::try_join_all;
 use xenapi::{Ref, Uuid, Vdi, VdiRecord, VmRecord};
 
-use super::marks::added;
 use super::plan::Plan;
 use super::{Made, Stage, call};
 use crate::error::{Error, VmName};
-use crate::lease::{Mark, SPEC_KEY, SpecRecord, VM_KEY, is_reserved};
+use crate::lease::{Confirmation, DISK_KEY, Mark, SPEC_KEY, SpecRecord, VM_KEY, is_reserved};
 use crate::pool::{Loaded, marks_of};
 
 /// How often marks that another tool has overwritten are written again.
@@ -34,9 +33,9 @@ pub(super) async fn birth(plan: &Plan, made: &mut Made) -> Result<(), Error> {
         .hold(steps, || plan.late(Stage::Birth, loaded.name()))
         .await?;
     if let Some(loaded) = &mut made.loaded {
-        let own = loaded.vm.uuid.to_string();
+        let vm = loaded.vm.uuid;
         for (_, disk) in &mut loaded.vdis {
-            disk.other_config.insert(VM_KEY.to_owned(), own.clone());
+            disk.other_config.extend(disk_marks(vm, disk.uuid));
         }
     }
     Ok(())
@@ -62,17 +61,16 @@ pub(super) async fn confirm(plan: &Plan, made: &Made) -> Result<VmRecord, Error>
                 .map_err(call("reading the clone again", &name))
         };
         let record = plan.bounds.hold(read, || plan.late(Stage::Birth, name.clone())).await?;
-        let marks = marks_of(&record);
-        if !marks.claims().is_empty() {
-            return Err(Error::BeingReaped {
-                pool: plan.member.name().to_owned(),
-                vm: name,
-            });
+        match Confirmation::of(&marks_of(&record), &record.name_label, &made.birth) {
+            Confirmation::Confirmed => return Ok(record),
+            Confirmation::Claimed => {
+                return Err(Error::BeingReaped {
+                    pool: plan.member.name().to_owned(),
+                    vm: name,
+                });
+            }
+            Confirmation::Overwritten => loaded.vm = record,
         }
-        if marks.is_managed() && marks.is_named_on_both_sides() && marks.creating().contains(&made.deadline) {
-            return Ok(record);
-        }
-        loaded.vm = record;
         plan.bounds
             .hold(write(plan, made, &loaded), || plan.late(Stage::Birth, name.clone()))
             .await?;
@@ -107,34 +105,38 @@ async fn write(plan: &Plan, made: &Made, loaded: &Loaded) -> Result<(), Error> {
     Ok(())
 }
 
-/// Marks a disk as the server's own. One whose template was made from a server has inherited the mark of that one.
-pub(super) async fn mark_disk(
+/// Marks a disk of a new clone as the server's own, in one write: nobody else has seen it yet. What its template's disk
+/// inherited from a server goes.
+async fn mark_disk(
     client: &xenapi::Pool,
     vdi: &Ref<Vdi>,
     disk: &VdiRecord,
     vm: Uuid,
     name: &VmName,
 ) -> Result<(), Error> {
-    let value = vm.to_string();
-    let failed = call("marking a disk", name);
-    match disk.other_config.get(VM_KEY) {
-        Some(is) if *is == value => return Ok(()),
-        Some(_) => client
-            .vdi()
-            .remove_from_other_config(vdi, VM_KEY)
-            .await
-            .map_err(&failed)?,
-        None => {}
+    let kept = disk.other_config.iter().filter(|(key, _)| !is_reserved(key));
+    let mut map: BTreeMap<String, String> = kept.map(|(key, value)| (key.clone(), value.clone())).collect();
+    map.extend(disk_marks(vm, disk.uuid));
+    if map == disk.other_config {
+        return Ok(());
     }
-    added(|| client.vdi().add_to_other_config(vdi, VM_KEY, &value))
-        .await
-        .map_err(failed)
+    let marked = client.vdi().set_other_config(vdi, &map).await;
+    marked.map_err(call("marking a disk", name))
+}
+
+/// What stands on a server's own disk: whose it is, and which disk was marked. A copy of the disk inherits both, and is told by
+/// the latter.
+pub(super) fn disk_marks(vm: Uuid, disk: Uuid) -> [(String, String); 2] {
+    [
+        (VM_KEY.to_owned(), vm.to_string()),
+        (DISK_KEY.to_owned(), disk.to_string()),
+    ]
 }
 
 fn inscription(plan: &Plan, made: &Made, vm: Uuid) -> Inscription {
     let marks = [
         Mark::Vm(vm),
-        Mark::Creating(made.deadline),
+        Mark::Creating(made.birth.deadline),
         Mark::Owner(plan.origin.owner.clone()),
     ];
     let spec = SpecRecord {

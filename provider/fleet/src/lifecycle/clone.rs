@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
-use ulid::Ulid;
 use xenapi::{
     EventClass, FifoGuard, Filter, Interest, Notice, Outcome, Ref, Subscription, Token, Vbd, Vdi, Vif, Vm, VmRecord,
 };
@@ -16,6 +15,7 @@ use super::plan::Plan;
 use super::{CREATION_GRACE, Made, Stage, call};
 use crate::birth_name::BirthName;
 use crate::error::{Error, VmName};
+use crate::lease::mint;
 use crate::pool::{Loaded, later, related, whole_seconds};
 use crate::server::Timings;
 
@@ -62,7 +62,7 @@ pub(super) async fn clone(plan: &Plan, made: &mut Option<Made>) -> Result<(), Er
     let sent = Instant::now();
     plan.member.wrote();
     let token = plan.member.token();
-    let (asked, deadline) = asked(plan, now).await?;
+    let (asked, birth) = asked(plan, now).await?;
     let reference = match &asked {
         Asked::Made(vm) | Asked::HalfMade(vm, _) => vm.clone(),
     };
@@ -71,7 +71,7 @@ pub(super) async fn clone(plan: &Plan, made: &mut Option<Made>) -> Result<(), Er
         clone: sent.elapsed().as_secs_f64(),
         ..Timings::default()
     };
-    *made = Some(new(reference.clone(), deadline, now, timings));
+    *made = Some(new(reference.clone(), birth, now, timings));
     if let Asked::HalfMade(_, error) = asked {
         return Err(error);
     }
@@ -123,11 +123,11 @@ async fn turn(plan: &Plan) -> Result<Option<FifoGuard>, Error> {
     }
 }
 
-fn new(reference: Ref<Vm>, deadline: Timestamp, now: Timestamp, timings: Timings) -> Made {
+fn new(reference: Ref<Vm>, birth: BirthName, now: Timestamp, timings: Timings) -> Made {
     Made {
         reference,
         loaded: None,
-        deadline,
+        birth,
         created_at: whole_seconds(now),
         is_marked: false,
         timings,
@@ -137,24 +137,23 @@ fn new(reference: Ref<Vm>, deadline: Timestamp, now: Timestamp, timings: Timings
 
 /// Asks for the clone until one is there. Each call has a birth name of its own: should a late one arrive all the same, its
 /// clone is nobody's, and falls under its creation lease.
-async fn asked(plan: &Plan, now: Timestamp) -> Result<(Asked, Timestamp), Error> {
+async fn asked(plan: &Plan, now: Timestamp) -> Result<(Asked, BirthName), Error> {
     let mut calls = 0;
     loop {
         calls += 1;
-        let deadline = whole_seconds(later(now, plan.bounds.remaining() + CREATION_GRACE));
         let birth = BirthName {
-            id: Ulid::new(),
-            deadline,
+            id: mint(now),
+            deadline: whole_seconds(later(now, plan.bounds.remaining() + CREATION_GRACE)),
         };
         let name = birth.to_string();
         let cause = match answer(plan, &name).await? {
-            Ok(vm) => return Ok((Asked::Made(vm), deadline)),
+            Ok(vm) => return Ok((Asked::Made(vm), birth)),
             Err(cause) if cause.outcome() == Outcome::MaybeSent => cause,
             Err(cause) => return Err(refused(plan, cause)),
         };
         match look_for(plan, &name, &cause).await? {
-            Fate::Made(vm) => return Ok((Asked::Made(vm), deadline)),
-            Fate::HalfMade(vm) => return Ok((Asked::HalfMade(vm, unknown(plan, &name, cause)), deadline)),
+            Fate::Made(vm) => return Ok((Asked::Made(vm), birth)),
+            Fate::HalfMade(vm) => return Ok((Asked::HalfMade(vm, unknown(plan, &name, cause)), birth)),
             Fate::NeverArrived if calls < CALLS => {}
             Fate::NeverArrived => return Err(unknown(plan, &name, cause)),
         }

@@ -151,9 +151,9 @@ async fn kept(plan: &Plan, made: &mut Made, error: Error) -> CreateFailure {
 }
 
 async fn not_undone(plan: &Plan, mut made: Made, error: Error, undo: Error) -> CreateFailure {
-    if made.loaded.is_none() {
+    if let (None, Ok(client)) = (&made.loaded, plan.member.client()) {
         // What nobody has seen yet cannot be kept in state: one short look.
-        let look = tokio::time::timeout(LAST_LOOK, reload(&plan.member, &made.reference)).await;
+        let look = tokio::time::timeout(LAST_LOOK, reload(client, &made.reference)).await;
         made.loaded = look.ok().and_then(Result::ok).flatten();
     }
     CreateFailure {

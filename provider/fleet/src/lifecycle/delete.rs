@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::remove::{Removal, Whose};
+use super::remove::{Removal, Site, Whose};
 use super::{Bounds, load};
 use crate::birth_name::BirthName;
 use crate::error::{Error, VmName};
@@ -49,13 +49,19 @@ pub(crate) async fn delete(
         });
     };
     let removal = Removal {
-        member,
-        inventory: &inventory,
-        bounds: &bounds,
+        site: Site {
+            client: member.client()?,
+            pool: member.name(),
+            bounds: &bounds,
+            recheck: None,
+        },
+        storage: inventory.srs(),
         whose: check(member, key, &loaded)?,
         loaded: &loaded,
     };
+    member.wrote();
     let kept_disks = removal.remove().await?;
+    member.wrote();
     Ok(DeleteReport {
         kept_disks,
         already_gone: false,
@@ -70,24 +76,36 @@ struct Kind<'a> {
     is_a_template: bool,
 }
 
-/// Checks that a VM is the server, and says which disks are its own: a clone that never got its marks has them all.
+impl<'a> Kind<'a> {
+    fn of(loaded: &'a Loaded) -> Self {
+        let vm = &loaded.vm;
+        Self {
+            name: &vm.name_label,
+            is_control_domain: vm.is_control_domain,
+            is_a_snapshot: vm.is_a_snapshot,
+            is_a_template: vm.is_a_template,
+        }
+    }
+}
+
+/// Checks that a VM is the server, and says which disks are its own.
 fn check(member: &Arc<Member>, key: &ServerKey, loaded: &Loaded) -> Result<Whose, Error> {
-    let vm = &loaded.vm;
-    let kind = Kind {
-        name: &vm.name_label,
-        is_control_domain: vm.is_control_domain,
-        is_a_snapshot: vm.is_a_snapshot,
-        is_a_template: vm.is_a_template,
-    };
-    let marks = loaded.marks();
-    match why_not(&kind, &marks, key) {
+    match why_not(&Kind::of(loaded), &loaded.marks(), key) {
         Some(why) => Err(Error::NotOurs {
             pool: member.name().to_owned(),
             vm: loaded.name(),
             why,
         }),
-        None if is_half_born(&kind, &marks) => Ok(Whose::Fresh),
-        None => Ok(Whose::Marked),
+        None => Ok(whose(loaded)),
+    }
+}
+
+/// Says which disks are a VM's own: a clone that never got its marks has them all.
+pub(super) fn whose(loaded: &Loaded) -> Whose {
+    if is_half_born(&Kind::of(loaded), &loaded.marks()) {
+        Whose::Fresh
+    } else {
+        Whose::Marked
     }
 }
 

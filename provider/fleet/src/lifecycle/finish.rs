@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use ulid::Ulid;
-
 use super::marks::{Change, Subject};
 use super::plan::Plan;
 use super::{Bounds, Made, Stage};
@@ -25,10 +23,7 @@ pub(super) async fn finish(plan: &Plan, bounds: &Bounds, made: &mut Made) -> Res
     let name = loaded.name();
     let steps = async {
         let start = whole_seconds(plan.member.now().await?);
-        let own = Expires {
-            at: whole_seconds(later(start, plan.spec.ttl)),
-            id: Ulid::new(),
-        };
+        let own = Expires::minted(whole_seconds(later(start, plan.spec.ttl)), start);
         let subject = Subject {
             client: plan.member.client()?,
             pool: plan.member.name(),
@@ -41,10 +36,10 @@ pub(super) async fn finish(plan: &Plan, bounds: &Bounds, made: &mut Made) -> Res
             },
         };
         // While the creation lease has time left nobody may claim the VM, and the lease is on both sides already.
-        let is_safe = made.deadline > later(start, MARGIN);
+        let is_safe = made.birth.deadline > later(start, MARGIN);
         let renewal = Change::Renew(Renewal::new(own, &loaded.marks()));
         subject
-            .change(renewal, loaded.vm.clone(), is_safe.then_some(made.deadline))
+            .change(renewal, loaded.vm.clone(), is_safe.then_some(made.birth.deadline))
             .await
     };
     let record = bounds.hold(steps, || plan.late(Stage::Finish, name.clone())).await?;

@@ -36,6 +36,7 @@ mod delete;
 mod finish;
 mod marks;
 mod plan;
+mod reap;
 mod remove;
 mod start;
 mod undo;
@@ -55,9 +56,13 @@ pub(crate) use self::create::create;
 pub(crate) use self::delete::delete;
 pub use self::delete::{DeleteReport, KeptDisk};
 pub(crate) use self::plan::{Origin, full_copy, plan};
+pub use self::reap::{Grounds, Removed};
+pub use self::remove::Recheck;
+pub(crate) use self::remove::is_marked_as_of;
 pub use self::update::UpdateFailure;
 pub(crate) use self::update::{Asked, update};
 
+use crate::birth_name::BirthName;
 use crate::error::{Error, VmName};
 use crate::pool::{Inventory, Loaded, Member};
 use crate::server::{AddressSource, Server, Timings};
@@ -92,8 +97,8 @@ struct Made {
     reference: Ref<Vm>,
     /// The records, as far as they are known; patched by what was changed since.
     loaded: Option<Loaded>,
-    /// The end of the creation lease.
-    deadline: Timestamp,
+    /// The name it was born with, which says when the creation lease ends.
+    birth: BirthName,
     created_at: Timestamp,
     /// Says whether both sides carry the marks.
     is_marked: bool,

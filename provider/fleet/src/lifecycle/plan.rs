@@ -6,9 +6,10 @@ use xenapi::{Network, Ref, Sr};
 
 use super::{Bounds, Stage};
 use crate::capacity::{self, Kind, Sample, template_name};
+use crate::config::NetworkChoice;
 use crate::error::{Error, VmName};
 use crate::placement;
-use crate::pool::{Entry, Inventory, Member, Place, Template};
+use crate::pool::{Entry, Inventory, Member, Place, Template, serving};
 use crate::spec::{Image, ServerSpec};
 
 /// Who makes a server.
@@ -77,7 +78,8 @@ pub(crate) async fn plan(
         stage: Stage::Planning,
     };
     let settled = async {
-        let candidates = candidates(&asked(members, &spec)?, &spec).await?;
+        let members = serving(asked(members, &spec)?).await;
+        let candidates = candidates(&members, &spec).await?;
         let (candidate, place) = choose(candidates, &spec, choosing).await?;
         let copy_to = copy_to(&candidate).await?;
         Ok((candidate, place, copy_to))
@@ -189,10 +191,11 @@ async fn candidate(member: &Arc<Member>, spec: &ServerSpec) -> Result<Candidate,
         None => None,
     };
     let by_os = spec.image.os().and_then(|os| settings.networks.get(os));
-    let network = match spec.network.as_ref().or(by_os).or(settings.network.as_ref()) {
-        Some(wanted) => Some(
+    let asked = spec.network.clone().map(NetworkChoice::Named);
+    let network = match asked.as_ref().or(by_os).or(settings.network.as_ref()) {
+        Some(choice) => Some(
             member
-                .resolve(&inventory, |inventory| inventory.find_network(wanted))
+                .resolve(&inventory, |inventory| inventory.choose_network(choice))
                 .await?,
         ),
         None => inventory.default_network(),

@@ -2,18 +2,17 @@
 //!
 //! Disks go first: a crash then leaves a VM that is marked and found again, instead of disks that nobody knows.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futures::future::try_join_all;
+use futures::future::{BoxFuture, try_join_all};
 use tokio::time::Instant;
-use xenapi::{Failure, Outcome, PowerState, Ref, Uuid, Vbd, VbdType, Vdi, VdiRecord, VdiType, Vm};
+use xenapi::{Failure, Outcome, Pool, PowerState, Ref, Sr, SrRecord, Uuid, Vbd, VbdType, Vdi, VdiRecord, VdiType, Vm};
 
 use super::{Bounds, call};
 use crate::error::{Error, VmName};
-use crate::lease::VM_KEY;
-use crate::pool::{Inventory, Loaded, Member, related};
+use crate::lease::{DISK_KEY, VM_KEY};
+use crate::pool::{Loaded, related};
 
 /// How often a step is repeated whose answer was lost; all of them may be.
 const TRIES: u32 = 3;
@@ -44,11 +43,26 @@ pub(super) enum Whose {
     Fresh,
 }
 
+/// The pool in which something is removed.
+#[derive(Clone, Copy)]
+pub(super) struct Site<'a> {
+    pub(super) client: &'a Pool,
+    pub(super) pool: &'a str,
+    pub(super) bounds: &'a Bounds,
+    /// Where others may change their mind meanwhile: asked before each destructive step.
+    pub(super) recheck: Option<&'a dyn Recheck>,
+}
+
+/// Says whether a removal may go on.
+pub trait Recheck: Sync {
+    /// Looks again; an error ends the removal where it is.
+    fn recheck(&self) -> BoxFuture<'_, Result<(), Error>>;
+}
+
 /// A VM that is being removed.
 pub(super) struct Removal<'a> {
-    pub(super) member: &'a Arc<Member>,
-    pub(super) inventory: &'a Inventory,
-    pub(super) bounds: &'a Bounds,
+    pub(super) site: Site<'a>,
+    pub(super) storage: &'a BTreeMap<Ref<Sr>, SrRecord>,
     pub(super) loaded: &'a Loaded,
     pub(super) whose: Whose,
 }
@@ -59,51 +73,115 @@ enum Fate {
     Kept(String),
 }
 
+impl Site<'_> {
+    async fn recheck(&self) -> Result<(), Error> {
+        match self.recheck {
+            Some(recheck) => recheck.recheck().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Destroys a disk when it is its SR's turn. `keeps` says why it must stay after all, looking at it anew.
+    pub(super) async fn destroy(
+        &self,
+        vm: &VmName,
+        vdi: &Ref<Vdi>,
+        record: &VdiRecord,
+        keeps: &(dyn Fn(&VdiRecord) -> Option<String> + Sync),
+    ) -> Result<Option<KeptDisk>, Error> {
+        let client = self.client;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let held = client.sr_queue().acquire(&record.sr, &self.bounds.cancel).await;
+            let held = held.ok_or(Error::Cancelled { left: None })?;
+            if self.recheck.is_some() {
+                self.recheck().await?;
+                match client.vdi().record(vdi).await {
+                    Ok(record) => {
+                        if let Some(reason) = keeps(&record) {
+                            return Ok(Some(KeptDisk::new(&record, reason)));
+                        }
+                    }
+                    Err(cause) if cause.is_gone_object(vdi) => return Ok(None),
+                    Err(cause) => return Err(call("looking at a disk again", vm)(cause)),
+                }
+            }
+            let result = gone_is_done(vdi, || client.vdi().destroy(vdi, self.bounds.remaining())).await;
+            drop(held);
+            match result {
+                Ok(()) => return Ok(None),
+                Err(cause) if cause.is_failure(Failure::is_in_use) && tries < IN_USE_TRIES => {
+                    tokio::time::sleep_until(Instant::now() + IN_USE_PAUSE).await;
+                }
+                Err(cause) if cause.is_failure(Failure::is_in_use) => {
+                    return Err(Error::DiskHeld {
+                        pool: self.pool.to_owned(),
+                        vm: vm.clone(),
+                        disk: record.uuid,
+                        why: format!("is in use still ({cause})"),
+                    });
+                }
+                Err(cause) => return Err(call("destroying a disk", vm)(cause)),
+            }
+        }
+    }
+}
+
+impl KeptDisk {
+    fn new(record: &VdiRecord, reason: String) -> Self {
+        Self {
+            uuid: record.uuid,
+            name: record.name_label.clone(),
+            reason,
+        }
+    }
+}
+
 impl Removal<'_> {
     /// Removes it; names the disks that were detached and kept.
     pub(super) async fn remove(&self) -> Result<Vec<KeptDisk>, Error> {
-        self.member.wrote();
         let late = |status: &'static str| {
             move || Error::Timeout {
                 doing: "deleting",
-                pool: self.member.name().to_owned(),
+                pool: self.site.pool.to_owned(),
                 vm: self.loaded.name(),
-                limit: self.bounds.limit,
+                limit: self.site.bounds.limit,
                 status,
             }
         };
-        self.bounds.hold(self.halt(), late("still stopping")).await?;
-        let kept = self
-            .bounds
+        let bounds = self.site.bounds;
+        bounds.hold(self.halt(), late("still stopping")).await?;
+        let kept = bounds
             .hold(self.disks(), late("its disks are not all destroyed"))
             .await?;
-        self.bounds
+        bounds
             .hold(
                 self.suspend_image(self.loaded),
                 late("its suspend image is not destroyed"),
             )
             .await?;
-        self.bounds
+        bounds
             .hold(self.snapshots(), late("its snapshots are not all destroyed"))
             .await?;
-        let client = self.member.client()?;
-        let name = self.loaded.name();
-        let destroyed = gone_is_done(&self.loaded.reference, || client.vm().destroy(&self.loaded.reference));
-        self.bounds
-            .hold(
-                async { destroyed.await.map_err(call("destroying the VM", &name)) },
-                late("it is not destroyed"),
-            )
-            .await?;
-        self.member.wrote();
+        bounds.hold(self.record(), late("it is not destroyed")).await?;
         Ok(kept)
+    }
+
+    async fn record(&self) -> Result<(), Error> {
+        self.site.recheck().await?;
+        let (client, vm, name) = (self.site.client, &self.loaded.reference, self.loaded.name());
+        gone_is_done(vm, || client.vm().destroy(vm))
+            .await
+            .map_err(call("destroying the VM", &name))
     }
 
     async fn halt(&self) -> Result<(), Error> {
         if self.loaded.vm.power_state == PowerState::Halted {
             return Ok(());
         }
-        let client = self.member.client()?;
+        self.site.recheck().await?;
+        let client = self.site.client;
         let (vm, name) = (&self.loaded.reference, self.loaded.name());
         if !self.loaded.vm.ha_restart_priority.is_empty() {
             // High availability would start again what is stopped here.
@@ -114,7 +192,7 @@ impl Removal<'_> {
         let mut tries = 0;
         loop {
             tries += 1;
-            let cause = match client.vm().hard_shutdown(vm, self.bounds.remaining()).await {
+            let cause = match client.vm().hard_shutdown(vm, self.site.bounds.remaining()).await {
                 Ok(()) => return Ok(()),
                 Err(cause) => cause,
             };
@@ -147,16 +225,26 @@ impl Removal<'_> {
             match self.fate(vdi, record) {
                 Fate::Destroyed => own.push((vdi, record)),
                 Fate::Kept(reason) => {
+                    self.site.recheck().await?;
                     self.detach(vdi).await?;
-                    kept.push(KeptDisk {
-                        uuid: record.uuid,
-                        name: record.name_label.clone(),
-                        reason,
-                    });
+                    kept.push(KeptDisk::new(record, reason));
                 }
             }
         }
-        try_join_all(own.into_iter().map(|(vdi, record)| self.destroy(vdi, record))).await?;
+        let destroyed = own.into_iter().map(|(vdi, record)| self.disk(vdi, record));
+        kept.extend(try_join_all(destroyed).await?.into_iter().flatten());
+        Ok(kept)
+    }
+
+    async fn disk(&self, vdi: &Ref<Vdi>, record: &VdiRecord) -> Result<Option<KeptDisk>, Error> {
+        let keeps = |now: &VdiRecord| match self.fate(vdi, now) {
+            Fate::Destroyed => None,
+            Fate::Kept(reason) => Some(reason),
+        };
+        let kept = self.site.destroy(&self.loaded.name(), vdi, record, &keeps).await?;
+        if kept.is_some() {
+            self.detach(vdi).await?;
+        }
         Ok(kept)
     }
 
@@ -179,7 +267,7 @@ impl Removal<'_> {
         if !disk.managed || disk.is_a_snapshot || disk.is_tools_iso || !kinds.contains(&disk.kind) {
             return Fate::Kept(format!("it is of the kind {:?}", disk.kind.as_str()));
         }
-        match self.inventory.sr(&disk.sr) {
+        match self.storage.get(&disk.sr) {
             Some(sr) if sr.content_type == "iso" || sr.kind == "udev" || sr.kind == "iso" => {
                 Fate::Kept(format!("it is on {:?}, which is not for disks", sr.name_label))
             }
@@ -188,9 +276,7 @@ impl Removal<'_> {
     }
 
     fn is_own(&self, vdi: &Ref<Vdi>, disk: &VdiRecord) -> bool {
-        let own = self.loaded.vm.uuid.to_string();
-        let is_marked = disk.other_config.get(VM_KEY) == Some(&own);
-        is_marked
+        is_marked_as_of(disk, self.loaded.vm.uuid)
             || match &self.whose {
                 Whose::Marked => false,
                 Whose::These(born) => born.contains(vdi),
@@ -202,7 +288,7 @@ impl Removal<'_> {
     }
 
     async fn detach(&self, vdi: &Ref<Vdi>) -> Result<(), Error> {
-        let client = self.member.client()?;
+        let client = self.site.client;
         let name = self.loaded.name();
         for (vbd, _) in self.loaded.vbds.iter().filter(|(_, vbd)| vbd.vdi == *vdi) {
             gone_is_done(vbd, || client.vbd().destroy(vbd))
@@ -212,48 +298,17 @@ impl Removal<'_> {
         Ok(())
     }
 
-    async fn destroy(&self, vdi: &Ref<Vdi>, record: &VdiRecord) -> Result<(), Error> {
-        let client = self.member.client()?;
-        let name = self.loaded.name();
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let held = client
-                .sr_queue()
-                .acquire(&record.sr, &self.bounds.cancel)
-                .await
-                .ok_or(Error::Cancelled { left: None })?;
-            let result = gone_is_done(vdi, || client.vdi().destroy(vdi, self.bounds.remaining())).await;
-            drop(held);
-            match result {
-                Ok(()) => return Ok(()),
-                Err(cause) if cause.is_failure(Failure::is_in_use) && tries < IN_USE_TRIES => {
-                    tokio::time::sleep_until(Instant::now() + IN_USE_PAUSE).await;
-                }
-                Err(cause) if cause.is_failure(Failure::is_in_use) => {
-                    return Err(Error::DiskHeld {
-                        pool: self.member.name().to_owned(),
-                        vm: name,
-                        disk: record.uuid,
-                        why: format!("is in use still ({cause})"),
-                    });
-                }
-                Err(cause) => return Err(call("destroying a disk", &name)(cause)),
-            }
-        }
-    }
-
     /// A suspended VM's image goes with the hard stop, a checkpoint's with nothing; where it is left, it goes here.
     async fn suspend_image(&self, of: &Loaded) -> Result<(), Error> {
         let Some(image) = of.vm.suspend_vdi.non_null() else {
             return Ok(());
         };
-        let client = self.member.client()?;
+        let client = self.site.client;
         let name = self.loaded.name();
         let left = client.vdi().records_by_ref(std::slice::from_ref(image)).await;
         for (vdi, record) in left.map_err(call("reading the suspend image", &name))? {
             if record.kind == VdiType::Suspend && record.managed && record.vbds.is_empty() {
-                self.destroy(&vdi, &record).await?;
+                self.site.destroy(&name, &vdi, &record, &|_| None).await?;
             }
         }
         Ok(())
@@ -263,7 +318,7 @@ impl Removal<'_> {
         if self.loaded.vm.snapshots.is_empty() {
             return Ok(());
         }
-        let client = self.member.client()?;
+        let client = self.site.client;
         let name = self.loaded.name();
         let failed = call("removing the server's snapshots", &name);
         let records = client
@@ -281,7 +336,7 @@ impl Removal<'_> {
     }
 
     async fn snapshot(&self, snapshot: &Loaded) -> Result<(), Error> {
-        let client = self.member.client()?;
+        let client = self.site.client;
         let name = self.loaded.name();
         let drives: BTreeSet<&Ref<Vbd>> = snapshot
             .vbds
@@ -292,12 +347,19 @@ impl Removal<'_> {
         let own = snapshot.disks().filter(|(_, disk)| {
             disk.is_a_snapshot && disk.managed && !disk.sharable && disk.vbds.iter().all(|vbd| drives.contains(vbd))
         });
-        try_join_all(own.map(|(vdi, record)| self.destroy(vdi, record))).await?;
+        try_join_all(own.map(|(vdi, record)| self.site.destroy(&name, vdi, record, &|_| None))).await?;
         self.suspend_image(snapshot).await?;
+        self.site.recheck().await?;
         gone_is_done(&snapshot.reference, || client.vm().destroy(&snapshot.reference))
             .await
             .map_err(call("destroying a snapshot", &name))
     }
+}
+
+/// Says whether a disk carries the mark of a VM, and not as the copy of one that does.
+pub(crate) fn is_marked_as_of(disk: &VdiRecord, vm: Uuid) -> bool {
+    let names = |key: &str, uuid: Uuid| disk.other_config.get(key).map(|text| *text == uuid.to_string());
+    names(VM_KEY, vm) == Some(true) && names(DISK_KEY, disk.uuid) != Some(false)
 }
 
 /// Runs a removal that may be repeated: the object gone is done, and a lost answer is asked for again.
@@ -318,8 +380,7 @@ where
 }
 
 /// Reads a VM anew; `None` when it is gone.
-pub(super) async fn reload(member: &Arc<Member>, vm: &Ref<Vm>) -> Result<Option<Loaded>, Error> {
-    let client = member.client()?;
+pub(super) async fn reload(client: &Pool, vm: &Ref<Vm>) -> Result<Option<Loaded>, Error> {
     let name = VmName::unknown();
     let record = match client.vm().record(vm).await {
         Ok(record) => record,

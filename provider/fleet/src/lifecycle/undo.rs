@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::plan::Plan;
-use super::remove::{Removal, Whose, reload};
+use super::remove::{Removal, Site, Whose, reload};
 use super::{Bounds, Made};
 use crate::error::Error;
 
@@ -20,21 +20,28 @@ pub(super) async fn undo(plan: &Plan, made: &Made) -> Result<(), Error> {
         limit: PATIENCE,
         status: "how it is cannot be read",
     };
-    let read = bounds.hold(reload(&plan.member, &made.reference), late).await?;
+    let client = plan.member.client()?;
+    let read = bounds.hold(reload(client, &made.reference), late).await?;
     let Some(loaded) = read else {
         return Ok(());
     };
     let removal = Removal {
-        member: &plan.member,
-        inventory: &plan.inventory,
-        bounds: &bounds,
+        site: Site {
+            client,
+            pool: plan.member.name(),
+            bounds: &bounds,
+            recheck: None,
+        },
+        storage: plan.inventory.srs(),
         loaded: &loaded,
         whose: match &made.loaded {
             Some(born) => Whose::These(born.vdis.iter().map(|(vdi, _)| vdi.clone()).collect()),
             None => Whose::Fresh,
         },
     };
+    plan.member.wrote();
     let kept = removal.remove().await?;
+    plan.member.wrote();
     for disk in kept {
         tracing::warn!(pool = plan.member.name(), disk = %disk.uuid, reason = disk.reason, "a disk was kept");
     }

@@ -7,11 +7,10 @@ use std::time::Duration;
 use futures::future::{try_join, try_join_all};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
-use ulid::Ulid;
 use xenapi::{Ref, Vdi, VmRecord};
 
-use super::birth::mark_disk;
-use super::marks::{Change, Subject};
+use super::birth::disk_marks;
+use super::marks::{Change, Subject, added};
 use super::plan::Origin;
 use super::{Bounds, call, load};
 use crate::error::{Error, VmName};
@@ -181,10 +180,7 @@ async fn change_lease(member: &Arc<Member>, key: &ServerKey, loaded: &Loaded, as
             at: wanted.ends,
         });
     }
-    let own = Expires {
-        at: wanted.ends,
-        id: Ulid::new(),
-    };
+    let own = Expires::minted(wanted.ends, now);
     let subject = Subject {
         client: member.client()?,
         pool: member.name(),
@@ -297,7 +293,15 @@ async fn take_disks(subject: &Subject<'_>, loaded: &Loaded) -> Result<(), Error>
         .disks()
         .filter(|(vdi, disk)| goes_with(vdi) && disk.vbds.len() == 1 && !disk.other_config.contains_key(VM_KEY));
     let name = loaded.name();
-    try_join_all(own.map(|(vdi, disk)| mark_disk(subject.client, vdi, disk, loaded.vm.uuid, &name))).await?;
+    let keys = own.flat_map(|(vdi, disk)| disk_marks(loaded.vm.uuid, disk.uuid).map(|mark| (vdi, mark)));
+    try_join_all(keys.map(|(vdi, (key, value))| {
+        let name = &name;
+        async move {
+            let put = added(|| subject.client.vdi().add_to_other_config(vdi, &key, &value)).await;
+            put.map_err(call("marking a disk", name))
+        }
+    }))
+    .await?;
     Ok(())
 }
 

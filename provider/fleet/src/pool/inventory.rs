@@ -1,6 +1,6 @@
 //! The small classes of a pool, read in one request: who the pool is, its hosts, SRs and networks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
 use xenapi::{
@@ -9,7 +9,8 @@ use xenapi::{
 };
 
 use crate::choices::Choices;
-use crate::error::{Error, VmName, What};
+use crate::config::NetworkChoice;
+use crate::error::{Error, Subject, VmName, What};
 use crate::server::Named;
 
 /// The classes that are read.
@@ -96,6 +97,11 @@ impl Inventory {
         self.attached.iter().any(|(h, s)| h == host && s == sr)
     }
 
+    /// The SRs.
+    pub(crate) fn srs(&self) -> &BTreeMap<Ref<Sr>, SrRecord> {
+        &self.srs
+    }
+
     /// An SR's record.
     pub(crate) fn sr(&self, sr: &Ref<Sr>) -> Option<&SrRecord> {
         self.srs.get(sr)
@@ -132,13 +138,34 @@ impl Inventory {
         pick(What::Storage, &self.pool, wanted, named)
     }
 
+    /// Finds the network that a setting means.
+    pub(crate) fn choose_network(&self, choice: &NetworkChoice) -> Result<Ref<Network>, Error> {
+        match choice {
+            NetworkChoice::Named(wanted) => self.find_network(wanted),
+            NetworkChoice::Device(wanted) => self.network_of_device(wanted),
+            NetworkChoice::NamedOrDevice(wanted) => match self.find_network(wanted) {
+                Err(missing @ Error::Missing { .. }) => match self.network_of_device(wanted) {
+                    Err(Error::Missing { .. }) => Err(missing),
+                    found => found,
+                },
+                found => found,
+            },
+        }
+    }
+
     /// Finds a network by UUID or name.
-    pub(crate) fn find_network(&self, wanted: &str) -> Result<Ref<Network>, Error> {
+    fn find_network(&self, wanted: &str) -> Result<Ref<Network>, Error> {
         let named = self
             .networks
             .iter()
             .map(|(network, record)| (network, record.uuid, record.name_label.as_str()));
         pick(What::Network, &self.pool, wanted, named)
+    }
+
+    /// The network of the physical PIF whose device is this text, or else contains it.
+    fn network_of_device(&self, wanted: &str) -> Result<Ref<Network>, Error> {
+        let physical = self.pifs.iter().filter(|pif| pif.physical);
+        device_network(&self.pool, wanted, physical.map(|pif| (pif.device.as_str(), &pif.network)))
     }
 
     /// The network of the lowest physical PIF.
@@ -190,6 +217,40 @@ pub(crate) fn pick<'a, C: 'a>(
     }
 }
 
+/// Chooses a network by the devices on it: one that is called so, or else the only one whose name contains the text. The
+/// same device of several hosts is one, as long as it is on one network.
+fn device_network<'a>(
+    pool: &str,
+    wanted: &str,
+    there: impl Iterator<Item = (&'a str, &'a Ref<Network>)>,
+) -> Result<Ref<Network>, Error> {
+    let there: BTreeSet<_> = there.collect();
+    let exact = there.iter().filter(|(device, _)| *device == wanted);
+    let mut matches: Vec<_> = exact.collect();
+    if matches.is_empty() {
+        matches = there.iter().filter(|(device, _)| device.contains(wanted)).collect();
+    }
+    let networks: BTreeSet<_> = matches.iter().map(|(_, network)| *network).collect();
+    match (networks.first(), networks.len()) {
+        (Some(only), 1) => Ok((*only).clone()),
+        (None, _) => Err(Error::Missing {
+            what: What::Interface,
+            wanted: wanted.to_owned(),
+            pool: pool.to_owned(),
+            there: Choices::new(wanted, there.iter().map(|(device, _)| (*device).to_owned())),
+        }),
+        (Some(_), _) => {
+            let mut devices: Vec<_> = matches.iter().map(|(device, _)| *device).collect();
+            devices.sort_by_key(|device| device_order(device));
+            Err(Error::Refused {
+                subject: Subject::Network,
+                pool: pool.to_owned(),
+                reason: format!("{wanted:?} means several physical interfaces: {}", devices.join(", ")),
+            })
+        }
+    }
+}
+
 /// Orders eth2 before eth10.
 fn device_order(device: &str) -> (String, u64) {
     let name = device.trim_end_matches(|c: char| c.is_ascii_digit());
@@ -210,6 +271,25 @@ mod tests {
         let mut devices = ["eth10", "eth2", "bond0", "eth0"];
         devices.sort_by_key(|device| device_order(device));
         assert_eq!(devices, ["bond0", "eth0", "eth2", "eth10"]);
+    }
+
+    #[test]
+    fn a_part_of_a_device_means_one_network() {
+        let refs: Vec<Ref<Network>> = (0..4).map(|n| Ref::new(&format!("OpaqueRef:{n}"))).collect();
+        let devices = ["eth0", "eth1", "eth1", "eth10", "bond0"];
+        let networks = [0, 1, 1, 2, 3];
+        let find = |wanted: &str| {
+            let there = devices.iter().zip(networks).map(|(device, at)| (*device, &refs[at]));
+            device_network("lab1", wanted, there).map_err(|error| error.to_string())
+        };
+        assert_eq!(find("eth0"), Ok(refs[0].clone()));
+        assert_eq!(find("eth1"), Ok(refs[1].clone()), "the same device of two hosts; not eth10");
+        assert_eq!(find("10"), Ok(refs[2].clone()));
+        assert_eq!(find("bond"), Ok(refs[3].clone()));
+        let several = find("eth").unwrap_err();
+        assert!(several.contains("eth0, eth1, eth1, eth10") || several.contains("eth0, eth1, eth10"), "{several}");
+        let none = find("eth7").unwrap_err();
+        assert!(none.contains("no physical interface \"eth7\"") && none.contains("\"bond0\""), "{none}");
     }
 
     #[test]

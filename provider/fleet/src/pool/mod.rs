@@ -1,6 +1,7 @@
 //! One pool of the fleet: its client, and what is known about it, read once and shared by all that need it.
 
 mod clock;
+mod duplicates;
 pub(crate) mod inventory;
 mod ledger;
 mod loader;
@@ -8,7 +9,7 @@ mod template;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use xenapi::{Ref, Sr, Token, Uuid, Vm};
 
 pub(crate) use self::clock::{later, whole_seconds};
+pub(crate) use self::duplicates::serving;
 pub(crate) use self::inventory::Inventory;
 pub(crate) use self::ledger::{Entry, Ledger, Place};
 pub(crate) use self::loader::{Loaded, marks_of, related};
@@ -24,7 +26,7 @@ pub(crate) use self::template::{Disks, Template};
 use self::clock::PoolClock;
 use self::loader::Loader;
 use crate::capacity::Sample;
-use crate::config::PoolSettings;
+use crate::config::{Duplicates, PoolSettings};
 use crate::error::Error;
 use crate::flight::{Flight, Flights};
 
@@ -44,6 +46,7 @@ pub(crate) struct Member {
     pub(crate) samples: Flight<Arc<Sample>>,
     client: Result<Arc<xenapi::Pool>, Error>,
     identities: Arc<Identities>,
+    merged: Once,
     inventory: Flight<Arc<Inventory>>,
     templates: Flights<String, Arc<Template>>,
     disks: Flights<Ref<Vm>, Arc<Disks>>,
@@ -67,6 +70,7 @@ impl Member {
             samples: Flight::default(),
             client: client.map_err(failed),
             identities,
+            merged: Once::new(),
             inventory: Flight::default(),
             templates: Flights::default(),
             disks: Flights::default(),
@@ -189,8 +193,23 @@ impl Member {
         *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
     }
 
-    /// Checks that no other entry has led to the same pool.
+    /// Says, once, that this entry gives way to an earlier one.
+    fn say_merged(&self, serving: &str) {
+        self.merged.call_once(|| {
+            tracing::warn!(
+                pool = self.name(),
+                serving,
+                "both entries are members of one pool: the first serves for both, and may start servers on any host of the pool"
+            );
+        });
+    }
+
+    /// Checks that no other entry has led to the same pool, unless entries may.
     fn identify(&self, uuid: Uuid) -> Result<(), Error> {
+        match self.settings.duplicates {
+            Duplicates::Error => {}
+            Duplicates::GiveWay => return Ok(()),
+        }
         let mut identities = self.identities.lock().unwrap_or_else(PoisonError::into_inner);
         let first = identities.entry(uuid).or_insert_with(|| self.name().to_owned());
         if first == self.name() {

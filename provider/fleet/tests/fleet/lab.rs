@@ -1,6 +1,6 @@
 //! A simulated lab, a fleet of it, and what tests ask of both.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -162,27 +162,21 @@ fn fleet(pools: Vec<PoolSettings>) -> Arc<Fleet> {
 
 fn settings(pool: sim::PoolAddress) -> PoolSettings {
     let templates = [("debian12", "tmpl-debian12"), ("centos7", "tmpl-centos7")];
-    PoolSettings {
-        connection: xenapi::PoolConfig {
-            name: pool.name.clone(),
-            urls: vec![xenapi::Endpoint::parse(&pool.url).unwrap()],
-            username: pool.username,
-            password: pool.password.into(),
-            tls: xenapi::TlsTrust::SystemRoots,
-            originator: "dynvm-provider/0.1.0".into(),
-            limits: xenapi::Limits::default(),
-        },
+    let connection = xenapi::PoolConfig {
         name: pool.name,
-        storage: None,
-        network: None,
-        networks: BTreeMap::new(),
+        urls: vec![xenapi::Endpoint::parse(&pool.url).unwrap()],
+        username: pool.username,
+        password: pool.password.into(),
+        tls: xenapi::TlsTrust::SystemRoots,
+        originator: "dynvm-provider/0.1.0".into(),
+        limits: xenapi::Limits::default(),
+    };
+    PoolSettings {
         templates: templates
             .iter()
             .map(|(os, template)| ((*os).to_owned(), (*template).to_owned()))
             .collect(),
-        max_servers: None,
-        max_servers_by_os: BTreeMap::new(),
-        cpu_overcommit: 1.0,
+        ..PoolSettings::new(connection)
     }
 }
 
