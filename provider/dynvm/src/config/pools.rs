@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cty::{Path, Value};
 use engine::diagnostics::Diagnostics;
-use fleet::PoolSettings;
+use fleet::{Duplicates, NetworkChoice, PoolSettings};
 use xenapi::{Endpoint, Limits, PoolConfig, Secret, TlsTrust};
 
 use super::environment::{Environment, PoolFromEnvironment};
@@ -81,12 +81,16 @@ fn configured(
             limits: Limits::default(),
         },
         storage: text(pool, "storage"),
-        network: text(pool, "network"),
-        networks: texts(pool, "networks"),
+        network: text(pool, "network").map(NetworkChoice::Named),
+        networks: texts(pool, "networks")
+            .into_iter()
+            .map(|(os, network)| (os, NetworkChoice::Named(network)))
+            .collect(),
         templates: texts(pool, "templates"),
         max_servers: pool.get("max_servers").as_u64().map(ceiling),
         max_servers_by_os: ceilings(pool),
         cpu_overcommit: cpu_overcommit?,
+        duplicates: Duplicates::Error,
     })
 }
 
@@ -105,25 +109,15 @@ fn of_environment(
         );
         return None;
     };
-    Some(PoolSettings {
+    Some(PoolSettings::new(PoolConfig {
         name: ENVIRONMENT_POOL.to_owned(),
-        connection: PoolConfig {
-            name: ENVIRONMENT_POOL.to_owned(),
-            urls: vec![url?],
-            username: pool.username.clone().unwrap_or_else(|| "root".to_owned()),
-            password: Secret::from(password.as_str()),
-            tls: trust,
-            originator: originator.to_owned(),
-            limits: Limits::default(),
-        },
-        storage: None,
-        network: None,
-        networks: BTreeMap::new(),
-        templates: BTreeMap::new(),
-        max_servers: None,
-        max_servers_by_os: BTreeMap::new(),
-        cpu_overcommit: 1.0,
-    })
+        urls: vec![url?],
+        username: pool.username.clone().unwrap_or_else(|| "root".to_owned()),
+        password: Secret::from(password.as_str()),
+        tls: trust,
+        originator: originator.to_owned(),
+        limits: Limits::default(),
+    }))
 }
 
 /// Exactly one of `url` and `urls`.
