@@ -18,8 +18,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dynvm", &["cty", "engine", "fleet", "plugin", "xenapi"]),
     ("engine", &["cty"]),
     ("fleet", &["xenapi"]),
+    ("history", &[]),
     ("plugin", &["cty", "engine", "proto"]),
     ("proto", &[]),
+    ("reaper", &["fleet", "history", "xenapi"]),
     ("sim", &[]),
     ("tidy", &[]),
     ("xenapi", &[]),
@@ -89,7 +91,7 @@ fn only_the_crates_that_need_a_protocol_library_have_it() {
     assert_eq!(users("tonic"), ["plugin", "proto"]);
     assert_eq!(users("reqwest"), ["xenapi"]);
     assert_eq!(users("quick-xml"), ["xenapi"], "the simulator has a codec of its own");
-    assert_eq!(users("axum"), ["sim"]);
+    assert_eq!(users("axum"), ["reaper", "sim"]);
 }
 
 #[test]
