@@ -98,7 +98,7 @@ pub enum PoolFault {
         reason: TlsError,
     },
     /// `DYNVM_TLS_INSECURE` is neither true nor false.
-    #[error("the environment variable DYNVM_TLS_INSECURE must be true or false")]
+    #[error("it must be true or false")]
     InsecureVariable,
 }
 
@@ -115,6 +115,22 @@ impl PoolFault {
             PoolFault::Fingerprint { .. } => "Invalid fingerprint",
             PoolFault::InsecureVariable => "Invalid DYNVM_TLS_INSECURE",
         }
+    }
+
+    /// The fault in a draft made [from variables](PoolDraft::from_variables), in their words.
+    pub fn of_variables(&self) -> String {
+        let variable = match self {
+            PoolFault::Name(_) | PoolFault::Address | PoolFault::Url { .. } => "DYNVM_URL",
+            PoolFault::Password => "DYNVM_PASSWORD",
+            PoolFault::CaFile { .. } => "DYNVM_TLS_CA_FILE",
+            PoolFault::Fingerprint { .. } => "DYNVM_TLS_FINGERPRINT",
+            PoolFault::InsecureVariable => "DYNVM_TLS_INSECURE",
+            PoolFault::Trust => {
+                return "at most one of the environment variables DYNVM_TLS_CA_FILE, DYNVM_TLS_FINGERPRINT and DYNVM_TLS_INSECURE may be set"
+                    .to_owned();
+            }
+        };
+        format!("the environment variable {variable}: {self}")
     }
 }
 

@@ -40,7 +40,10 @@ pub fn format(duration: Duration) -> String {
         .days_are_24_hours();
     let span = Span::try_from(duration).and_then(|span| span.round(days_and_less));
     // Only what lasts longer than 10 000 years is not to be had as a span.
-    span.map_or_else(|_| format!("{}s", duration.as_secs()), |span| PRINTER.span_to_string(&span))
+    span.map_or_else(
+        |_| format!("{}s", duration.as_secs()),
+        |span| PRINTER.span_to_string(&span),
+    )
 }
 
 #[cfg(test)]
@@ -52,7 +55,10 @@ mod tests {
             Ok(duration) => format(duration),
             Err(error) => error.to_string(),
         };
-        assert!(shown.starts_with(expect), "{text:?} gave {shown:?}, expected {expect:?}");
+        assert!(
+            shown.starts_with(expect),
+            "{text:?} gave {shown:?}, expected {expect:?}"
+        );
     }
 
     #[test]
@@ -74,7 +80,18 @@ mod tests {
     #[test]
     fn what_is_no_duration_is_refused() {
         for text in [
-            "", "h", "10", "-1h", "1h ago", "1h1h", "5m1h", "2w", "1mo", "1y", "1H", "999999999999999999d",
+            "",
+            "h",
+            "10",
+            "-1h",
+            "1h ago",
+            "1h1h",
+            "5m1h",
+            "2w",
+            "1mo",
+            "1y",
+            "1H",
+            "999999999999999999d",
         ] {
             check(text, &format!("{text:?} is not a duration"));
         }

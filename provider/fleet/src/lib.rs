@@ -13,6 +13,7 @@ pub mod duration;
 mod error;
 mod fleet;
 mod flight;
+pub mod ini;
 pub mod lease;
 mod lifecycle;
 mod list;

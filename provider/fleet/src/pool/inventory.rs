@@ -165,7 +165,11 @@ impl Inventory {
     /// The network of the physical PIF whose device is this text, or else contains it.
     fn network_of_device(&self, wanted: &str) -> Result<Ref<Network>, Error> {
         let physical = self.pifs.iter().filter(|pif| pif.physical);
-        device_network(&self.pool, wanted, physical.map(|pif| (pif.device.as_str(), &pif.network)))
+        device_network(
+            &self.pool,
+            wanted,
+            physical.map(|pif| (pif.device.as_str(), &pif.network)),
+        )
     }
 
     /// The network of the lowest physical PIF.
@@ -283,13 +287,23 @@ mod tests {
             device_network("lab1", wanted, there).map_err(|error| error.to_string())
         };
         assert_eq!(find("eth0"), Ok(refs[0].clone()));
-        assert_eq!(find("eth1"), Ok(refs[1].clone()), "the same device of two hosts; not eth10");
+        assert_eq!(
+            find("eth1"),
+            Ok(refs[1].clone()),
+            "the same device of two hosts; not eth10"
+        );
         assert_eq!(find("10"), Ok(refs[2].clone()));
         assert_eq!(find("bond"), Ok(refs[3].clone()));
         let several = find("eth").unwrap_err();
-        assert!(several.contains("eth0, eth1, eth1, eth10") || several.contains("eth0, eth1, eth10"), "{several}");
+        assert!(
+            several.contains("eth0, eth1, eth1, eth10") || several.contains("eth0, eth1, eth10"),
+            "{several}"
+        );
         let none = find("eth7").unwrap_err();
-        assert!(none.contains("no physical interface \"eth7\"") && none.contains("\"bond0\""), "{none}");
+        assert!(
+            none.contains("no physical interface \"eth7\"") && none.contains("\"bond0\""),
+            "{none}"
+        );
     }
 
     #[test]

@@ -15,4 +15,5 @@ mod lab;
 mod leases;
 mod life;
 mod lists;
+mod members;
 mod room;
