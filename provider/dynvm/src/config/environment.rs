@@ -2,21 +2,12 @@
 
 use std::env;
 
+use fleet::draft::{PoolDraft, PoolFault};
+
 /// The environment as far as dynvm is concerned, read once per configuration.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {
     variables: Vec<(String, String)>,
-}
-
-/// `DYNVM_URL` and its companions: one pool called `default`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PoolFromEnvironment {
-    pub(crate) url: String,
-    pub(crate) username: Option<String>,
-    pub(crate) password: Option<String>,
-    pub(crate) tls_fingerprints: Vec<String>,
-    pub(crate) tls_ca_file: Option<String>,
-    pub(crate) tls_insecure: Option<String>,
 }
 
 impl Environment {
@@ -48,19 +39,9 @@ impl Environment {
             .map(|(_, value)| value.clone())
     }
 
-    /// The pool that the environment names, if it names one.
-    pub(crate) fn pool(&self) -> Option<PoolFromEnvironment> {
-        Some(PoolFromEnvironment {
-            url: self.get("DYNVM_URL")?,
-            username: self.get("DYNVM_USERNAME"),
-            password: self.get("DYNVM_PASSWORD"),
-            tls_fingerprints: self
-                .get("DYNVM_TLS_FINGERPRINT")
-                .map(|text| text.split(',').map(|one| one.trim().to_owned()).collect())
-                .unwrap_or_default(),
-            tls_ca_file: self.get("DYNVM_TLS_CA_FILE"),
-            tls_insecure: self.get("DYNVM_TLS_INSECURE"),
-        })
+    /// The pool that the environment names, if it names one: `DYNVM_URL` and its companions.
+    pub(crate) fn pool(&self) -> Result<Option<PoolDraft>, PoolFault> {
+        PoolDraft::from_variables(|name| self.get(name))
     }
 
     /// Who asks for servers when the configuration does not say: `DYNVM_OWNER`, else the address of the CI job, else `user@host`.
@@ -120,18 +101,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pool_needs_a_url() {
-        assert_eq!(Environment::of(&[("DYNVM_PASSWORD", "x")]).pool(), None);
-        assert_eq!(Environment::of(&[("DYNVM_URL", "")]).pool(), None);
-        let pool = Environment::of(&[
-            ("DYNVM_URL", "https://10.1.0.11"),
-            ("DYNVM_USERNAME", "root"),
-            ("DYNVM_TLS_FINGERPRINT", "sha256:AB, sha256:CD"),
-        ])
-        .pool()
-        .expect("a pool");
-        assert_eq!(pool.username.as_deref(), Some("root"));
-        assert_eq!(pool.tls_fingerprints, ["sha256:AB", "sha256:CD"]);
+    fn a_variable_that_is_empty_is_not_there() {
+        let pool = |variables: &[(&str, &str)]| Environment::of(variables).pool().unwrap();
+        assert!(pool(&[("DYNVM_URL", "")]).is_none());
+        let found = pool(&[("DYNVM_URL", "https://10.1.0.11"), ("DYNVM_USERNAME", "")]);
+        assert_eq!(found.expect("a pool").username, None);
     }
 
     #[test]

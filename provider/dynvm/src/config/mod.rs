@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use cty::{Path, Value};
 use engine::diagnostics::Diagnostics;
+use fleet::draft::PoolDefaults;
 use fleet::{Fleet, FleetConfig, PoolSettings};
 
 use crate::settings::{Lab, Settings};
@@ -27,7 +28,11 @@ pub(crate) fn read(config: &Value, version: &str) -> (Settings, Diagnostics) {
         return (Settings::Postponed(path.to_string()), found);
     }
     let environment = Environment::of_this_process();
-    let pools = pools::read(config, &environment, version, &mut found);
+    let defaults = PoolDefaults {
+        originator: format!("dynvm-provider/{version}"),
+        tls: tls::general(config, &mut found),
+    };
+    let pools = pools::read(config, &environment, &defaults, &mut found);
     let (default_ttl, max_ttl) = ttls(config, &mut found);
     if found.has_errors() {
         return (Settings::Absent, found);

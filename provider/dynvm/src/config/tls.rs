@@ -1,84 +1,58 @@
-//! How certificates are verified: system roots, a CA file, pinned fingerprints, or not at all.
+//! How certificates are verified, as a `tls` object says it.
 
 use cty::{Path, Value};
 use engine::diagnostics::Diagnostics;
-use xenapi::{CaPem, Fingerprint, TlsTrust};
+use fleet::draft::{CaFile, PoolFault, TlsDraft};
+use xenapi::TlsTrust;
 
-use super::environment::PoolFromEnvironment;
-
-/// What a `tls` object says; `None` if it says nothing.
-pub(super) fn read(tls: &Value, at: &Path, found: &mut Diagnostics) -> Option<TlsTrust> {
-    if let Some(file) = tls.get("ca_file").as_str() {
-        return ca_file(file, &at.clone().attribute("ca_file"), found);
-    }
-    if let Some(list) = tls.get("fingerprints").as_list() {
-        let texts = list.iter().filter_map(Value::as_str);
-        return fingerprints(texts, &at.clone().attribute("fingerprints"), found);
-    }
-    (tls.get("insecure").as_bool() == Some(true)).then_some(TlsTrust::Insecure)
-}
-
-/// What the environment says of its pool.
-pub(super) fn of_environment(pool: &PoolFromEnvironment, found: &mut Diagnostics) -> Option<TlsTrust> {
-    let here = Path::root();
-    let insecure = match pool.tls_insecure.as_deref() {
-        None | Some("0" | "false" | "no") => false,
-        Some("1" | "true" | "yes") => true,
-        Some(_) => {
-            found.error(
-                "Invalid DYNVM_TLS_INSECURE",
-                "The environment variable DYNVM_TLS_INSECURE must be `true` or `false`.",
-            );
-            return None;
-        }
-    };
-    let given = usize::from(pool.tls_ca_file.is_some())
-        + usize::from(!pool.tls_fingerprints.is_empty())
-        + usize::from(insecure);
-    if given > 1 {
-        found.error(
-            "Contradicting TLS settings",
-            "At most one of DYNVM_TLS_CA_FILE, DYNVM_TLS_FINGERPRINT and DYNVM_TLS_INSECURE may be set.",
-        );
-        return None;
-    }
-    if let Some(file) = &pool.tls_ca_file {
-        return ca_file(file, &here, found);
-    }
-    if !pool.tls_fingerprints.is_empty() {
-        return fingerprints(pool.tls_fingerprints.iter().map(String::as_str), &here, found);
-    }
-    insecure.then_some(TlsTrust::Insecure)
-}
-
-fn ca_file(file: &str, at: &Path, found: &mut Diagnostics) -> Option<TlsTrust> {
-    let read = std::fs::read(file)
-        .map_err(|error| error.to_string())
-        .and_then(|pem| CaPem::parse(&pem).map_err(|error| error.to_string()));
-    match read {
-        Ok(pem) => Some(TlsTrust::CaFile(pem)),
-        Err(reason) => {
-            found.error_at(
-                at.clone(),
-                "Unusable CA file",
-                format!("\"{file}\" cannot be used as a PEM file of certificate authorities: {reason}."),
-            );
-            None
+/// What holds for pools without a `tls` of their own.
+pub(super) fn general(config: &Value, found: &mut Diagnostics) -> TlsTrust {
+    match draft(config.get("tls")).check() {
+        Ok(trust) => trust.unwrap_or_default(),
+        Err(faults) => {
+            for fault in faults {
+                found.error_at(
+                    place(&Path::from("tls"), &fault),
+                    fault.title(),
+                    format!("`tls`: {fault}."),
+                );
+            }
+            TlsTrust::default()
         }
     }
 }
 
-fn fingerprints<'a>(texts: impl Iterator<Item = &'a str>, at: &Path, found: &mut Diagnostics) -> Option<TlsTrust> {
-    let mut pinned = Vec::new();
-    for text in texts {
-        match text.parse::<Fingerprint>() {
-            Ok(fingerprint) => pinned.push(fingerprint),
-            Err(error) => found.error_at(at.clone(), "Invalid fingerprint", format!("\"{text}\": {error}.")),
-        }
+/// What a `tls` object says, not checked yet.
+pub(super) fn draft(tls: &Value) -> TlsDraft {
+    TlsDraft {
+        ca_file: tls.get("ca_file").as_str().map(|file| CaFile::read(file.as_ref())),
+        fingerprints: texts(tls.get("fingerprints")),
+        insecure: tls.get("insecure").as_bool() == Some(true),
     }
-    if pinned.is_empty() {
-        None
-    } else {
-        Some(TlsTrust::Fingerprints(pinned))
+}
+
+/// Where the part of a `tls` object is that a fault is about.
+pub(super) fn place(tls: &Path, fault: &PoolFault) -> Path {
+    match fault {
+        PoolFault::CaFile { .. } => tls.attribute("ca_file"),
+        PoolFault::Fingerprint { index: None, .. } => tls.attribute("fingerprints"),
+        PoolFault::Fingerprint { index: Some(index), .. } => tls.attribute("fingerprints").index(*index),
+        PoolFault::Trust
+        | PoolFault::Name(_)
+        | PoolFault::Address
+        | PoolFault::Url { .. }
+        | PoolFault::Password
+        | PoolFault::InsecureVariable => tls.clone(),
     }
+}
+
+/// A list of texts, if there is one.
+pub(super) fn texts(list: &Value) -> Option<Vec<String>> {
+    let items = list.as_list()?;
+    Some(
+        items
+            .iter()
+            .map(|item| item.as_str().unwrap_or_default().to_owned())
+            .collect(),
+    )
 }
