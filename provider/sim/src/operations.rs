@@ -150,16 +150,16 @@ fn check_features(db: &Db, record: &Record, vm: &Ref, op: &str) -> Outcome<()> {
 
 /// Writes an object's `allowed_operations` anew.
 pub(crate) fn refresh(db: &mut Db, cls: Cls, reference: &Ref) {
-    let Ok(record) = db.record(cls, reference).cloned() else {
+    let Ok(record) = db.record(cls, reference) else {
         return;
     };
     let allowed = match cls {
         Cls::Vm => vm_allowed(db, reference),
-        Cls::Vbd => device_allowed(db, &record, true),
-        Cls::Vif => device_allowed(db, &record, false),
-        Cls::Vdi => vdi_allowed(db, &record),
-        Cls::Sr => sr_allowed(&record),
-        Cls::Host => host_allowed(&record),
+        Cls::Vbd => device_allowed(db, record, true),
+        Cls::Vif => device_allowed(db, record, false),
+        Cls::Vdi => vdi_allowed(db, record),
+        Cls::Sr => sr_allowed(record),
+        Cls::Host => host_allowed(record),
         Cls::Task => {
             if record.str("status") == "pending" {
                 vec!["cancel"]

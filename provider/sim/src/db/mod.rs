@@ -179,18 +179,15 @@ impl Db {
         }
     }
 
+    /// A member that has just come to name the target, and so is not in its set yet.
     fn link(&mut self, cls: Cls, target: &Ref, set: &str, member: &Ref) {
-        let Ok(current) = self.get(cls, target, set) else {
-            return;
-        };
-        let value = Value::from(member);
-        if current.as_set().contains(&value) {
+        if !self.exists(cls, target) {
             return;
         }
-        let mut items = current.as_set().to_vec();
-        items.push(value);
         let generation = self.bump(cls);
-        self.table_mut(cls).write(target, set, Value::Set(items), generation);
+        let value = Value::from(member);
+        self.table_mut(cls)
+            .edit_set(target, set, generation, |items| items.push(value));
     }
 
     fn unlink(&mut self, cls: Cls, target: &Ref, set: &str, member: &Ref) {
@@ -198,16 +195,11 @@ impl Db {
             return;
         };
         let value = Value::from(member);
-        if !current.as_set().contains(&value) {
+        let Some(at) = current.as_set().iter().position(|item| *item == value) else {
             return;
-        }
-        let items = current
-            .as_set()
-            .iter()
-            .filter(|item| **item != value)
-            .cloned()
-            .collect();
+        };
         let generation = self.bump(cls);
-        self.table_mut(cls).write(target, set, Value::Set(items), generation);
+        self.table_mut(cls)
+            .edit_set(target, set, generation, |items| drop(items.remove(at)));
     }
 }

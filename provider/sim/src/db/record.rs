@@ -49,6 +49,17 @@ impl Record {
         self.xml = OnceLock::new();
     }
 
+    /// Changes a set in place.
+    pub(crate) fn edit_set(&mut self, field: &str, edit: impl FnOnce(&mut Vec<Value>)) {
+        let slot = self.class.index(field).and_then(|i| self.values.get_mut(i));
+        debug_assert!(matches!(slot, Some(Value::Set(_))), "{}.{field}", self.class.cls.name());
+        if let Some(Value::Set(items)) = slot {
+            edit(items);
+        }
+        self.json = OnceLock::new();
+        self.xml = OnceLock::new();
+    }
+
     /// Names and values, in the order of the model.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&'static str, &Value)> {
         let class: &'static Class = self.class;

@@ -60,6 +60,20 @@ impl Table {
         self.touch(reference, generation);
     }
 
+    pub(super) fn edit_set(
+        &mut self,
+        reference: &Ref,
+        field: &str,
+        generation: u64,
+        edit: impl FnOnce(&mut Vec<Value>),
+    ) {
+        let Some(row) = self.rows.get_mut(reference) else {
+            return;
+        };
+        Arc::make_mut(&mut row.record).edit_set(field, edit);
+        self.touch(reference, generation);
+    }
+
     pub(super) fn touch(&mut self, reference: &Ref, generation: u64) {
         let Some(row) = self.rows.get_mut(reference) else {
             return;
