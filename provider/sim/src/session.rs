@@ -24,6 +24,8 @@ const ACTIVE_STEP: i64 = 600;
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     pub(crate) role: Role,
+    /// The local superuser, whom no role is checked for.
+    pub(crate) is_superuser: bool,
     group: String,
     last_active: i64,
     opened: u64,
@@ -92,6 +94,11 @@ fn open(pool: &Pool, state: &mut State, user: &str, role: Role, originator: &str
     let reference = state.random.reference();
     let uuid = state.random.uuid();
     let host = state.host_refs.first().cloned().unwrap_or_else(Ref::null);
+    let permissions = if is_root {
+        Value::Set(Vec::new())
+    } else {
+        role.permissions().clone()
+    };
     let fields = vec![
         ("uuid", Value::from(uuid)),
         ("this_host", Value::from(host)),
@@ -101,11 +108,13 @@ fn open(pool: &Pool, state: &mut State, user: &str, role: Role, originator: &str
         ("is_local_superuser", Value::Bool(is_root)),
         ("auth_user_name", Value::str(user)),
         ("originator", Value::str(originator)),
+        ("rbac_permissions", permissions),
     ];
     state.db.create(Cls::Session, &reference, fields);
     state.sessions.next += 1;
     let session = Session {
         role,
+        is_superuser: is_root,
         group,
         last_active: state.wall,
         opened: state.sessions.next,

@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::db::Ref;
 use crate::failure::{Failure, Outcome};
 use crate::pool::Pool;
+use crate::rbac;
 use crate::schema::{Message, Type};
 use crate::session::{self, Session};
 use crate::value::Value;
@@ -119,18 +120,12 @@ async fn execute(ctx: &Context, call: &Call, args: &Args) -> Outcome<Value> {
 }
 
 fn check_role(session: &Session, call: &Call) -> Outcome<()> {
-    match call.message.role {
-        Some(role) if session.role < role => {
-            let permission = call.full_name().to_lowercase();
-            let permission = permission.split_once('.').map_or(permission.as_str(), |(_, m)| m);
-            let permission = format!("{}.{permission}", call.cls.name().to_lowercase());
-            Err(Failure::new(
-                "RBAC_PERMISSION_DENIED",
-                [&permission, "No permission in user session"],
-            ))
-        }
-        _ => Ok(()),
+    if session.is_superuser || session.role.allows(call.message) {
+        return Ok(());
     }
+    let permission = rbac::permission(call.cls, &call.name);
+    let text = "No permission in user session";
+    Err(Failure::new("RBAC_PERMISSION_DENIED", [&permission, text]))
 }
 
 fn check_count(call: &Call, received: usize) -> Outcome<()> {

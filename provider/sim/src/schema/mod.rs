@@ -45,7 +45,7 @@ pub(crate) struct Field {
 pub(crate) struct Message {
     /// With the session first, if it takes one.
     pub(crate) params: Vec<(String, Type)>,
-    /// The least role that may call it; none means that no role is asked for.
+    /// The least role that may call it; none means that only the local superuser may.
     pub(crate) role: Option<Role>,
     /// Made from a field or from the class, without behaviour of its own.
     pub(crate) implicit: bool,
