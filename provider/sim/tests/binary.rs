@@ -88,6 +88,24 @@ fn it_says_where_it_is_and_can_be_controlled() {
     let (_, tags) = control(url, "POST", "pools/lab1/call/VM.get_tags", &json!([vms[0]]).to_string());
     assert_eq!(tags, json!(["x"]));
     assert_eq!(control(url, "POST", "vms/nobody/tags", r#"["x"]"#).0, 404);
+    for (action, body) in [("snapshot", r#""s""#), ("disk", r#"{"name": "data", "gib": 1}"#)] {
+        let (status, made) = control(url, "POST", &format!("vms/{uuid}/{action}"), body);
+        assert_eq!(
+            (status, made.as_str().map(str::len)),
+            (200, Some(36)),
+            "{action}: {made}"
+        );
+    }
+    // It runs: neither a copy nor a template can be made of it.
+    for (action, body) in [("clone", r#""c""#), ("copy", r#""c""#), ("template", "null")] {
+        let (status, refused) = control(url, "POST", &format!("vms/{uuid}/{action}"), body);
+        assert_eq!(status, 409, "{action}: {refused}");
+    }
+    assert_eq!(control(url, "POST", &format!("vms/{uuid}/name"), r#""new""#).0, 200);
+    assert_eq!(control(url, "POST", "pools/lab1/tags", r#"["pause"]"#).0, 200);
+    assert_eq!(control(url, "POST", "pools/lab1/other_config", r#"{"k": "v"}"#).0, 200);
+    let half = json!({"method": "VM.get_all_records_where", "kind": "half_listing"});
+    assert_eq!(control(url, "POST", "faults", &half.to_string()).0, 200);
     let rule = json!({"method": "VM.clone", "kind": {"error": {"code": "X", "params": []}}});
     assert_eq!(control(url, "POST", "faults", &rule.to_string()).0, 200);
     assert_eq!(control(url, "POST", "clock/advance", r#"{"ms": 5000}"#).0, 200);

@@ -39,7 +39,7 @@ pub(crate) enum Derived {
 }
 
 async fn create(ctx: &Context, argument: &Value) -> Outcome<Ref> {
-    let mut fields = constructor(Cls::Vdi, argument)?;
+    let fields = constructor(Cls::Vdi, argument)?;
     let sr = member(&fields, "SR").as_ref();
     let size = member(&fields, "virtual_size").as_int();
     ctx.with(|state| sr::assert_writable(&state.db, &sr))?;
@@ -57,20 +57,23 @@ async fn create(ctx: &Context, argument: &Value) -> Outcome<Ref> {
         sr::assert_space(state, &sr, bytes).map(|()| bytes)
     })?;
     ctx.spend(ctx.pool.latencies.vdi_create_ms).await?;
-    Ok(ctx.with(|state| {
-        let vdi = state.random.reference();
-        let uuid = state.random.uuid();
-        fields.extend([
-            ("location", Value::str(&uuid)),
-            ("uuid", Value::from(uuid)),
-            ("managed", Value::Bool(true)),
-            ("physical_utilisation", Value::Int(bytes)),
-        ]);
-        add_row(state, &vdi, fields);
-        sr::take(state, &sr, bytes);
-        sr::report(state, &sr);
-        vdi
-    }))
+    Ok(ctx.with(|state| add_plain(state, &sr, bytes, fields)))
+}
+
+/// Adds an empty disk that takes so many bytes of its SR.
+pub(crate) fn add_plain(state: &mut State, sr: &Ref, bytes: i64, mut fields: Vec<(&str, Value)>) -> Ref {
+    let vdi = state.random.reference();
+    let uuid = state.random.uuid();
+    fields.extend([
+        ("location", Value::str(&uuid)),
+        ("uuid", Value::from(uuid)),
+        ("managed", Value::Bool(true)),
+        ("physical_utilisation", Value::Int(bytes)),
+    ]);
+    add_row(state, &vdi, fields);
+    sr::take(state, sr, bytes);
+    sr::report(state, sr);
+    vdi
 }
 
 /// Adds a disk's row.

@@ -7,9 +7,12 @@
 //! | `POST faults` (a rule) | `fault` |
 //! | `POST holds/{index}/before` or `after`; `GET` and `DELETE holds/{index}` | `hold`; `held`, `release` |
 //! | `POST clock/advance` `{"ms": 5000}` | `advance` |
-//! | `DELETE vms/{uuid}`; `POST vms/{uuid}/{power_state, tags, other_config, networks, never}` (the value) | pokes of a VM |
+//! | `DELETE vms/{uuid}`; `POST vms/{uuid}/{power_state, name, tags, other_config, networks, never}` (the value) | pokes of a VM |
+//! | `POST vms/{uuid}/{snapshot, clone, copy}` (the name) | `snapshot_vm` and the like; answers with the UUID |
+//! | `POST vms/{uuid}/disk` `{"name": "data", "gib": 10}` | `attach_disk`; answers with the disk's UUID |
+//! | `POST vms/{uuid}/template` | `turn_into_template` |
 //! | `POST pools/{pool}/{restart, back_up, roll_back, replace, uuid, certificate}` | pokes of a pool |
-//! | `POST pools/{pool}/{clock_offset, coordinator}` (the value) | pokes of a pool |
+//! | `POST pools/{pool}/{clock_offset, coordinator, tags, other_config}` (the value) | pokes of a pool |
 //! | `POST pools/{pool}/{host_enabled, host_reachable, host_live}` `{"host": "xen11", "on": false}` | pokes of a host |
 //! | `POST pools/{pool}/sr_free` `{"sr": "ssd", "bytes": 0}` | `set_sr_free` |
 //! | `POST pools/{pool}/call/{method}` (parameters without the session) | `call` |
@@ -160,6 +163,16 @@ fn value<T: serde::de::DeserializeOwned>(body: Option<Body<Value>>) -> Result<T,
     })
 }
 
+fn made(result: Result<String, ControlError>) -> Done {
+    result.map(|uuid| Json(Value::String(uuid)))
+}
+
+#[derive(Deserialize)]
+struct NewDisk {
+    name: String,
+    gib: u64,
+}
+
 async fn vm_action(
     State(control): State<Control>,
     Path((uuid, action)): Path<(String, String)>,
@@ -169,8 +182,17 @@ async fn vm_action(
         "power_state" => control.set_power_state(&uuid, &value::<String>(body)?),
         "tags" => control.set_tags(&uuid, value(body)?),
         "other_config" => control.set_other_config(&uuid, value::<StringMap>(body)?),
+        "name" => control.rename_vm(&uuid, &value::<String>(body)?),
         "networks" => control.set_networks(&uuid, value::<StringMap>(body)?),
         "never" => control.guest_never(&uuid),
+        "snapshot" => return made(control.snapshot_vm(&uuid, &value::<String>(body)?).await),
+        "clone" => return made(control.clone_vm(&uuid, &value::<String>(body)?).await),
+        "copy" => return made(control.copy_vm(&uuid, &value::<String>(body)?).await),
+        "disk" => {
+            let NewDisk { name, gib } = value(body)?;
+            return made(control.attach_disk(&uuid, &name, gib).await);
+        }
+        "template" => control.turn_into_template(&uuid).await,
         _ => Err(ControlError::NotFound {
             kind: "action".to_owned(),
             name: action,
@@ -197,12 +219,14 @@ async fn pool_action(
 ) -> Done {
     done(match action.as_str() {
         "restart" => control.restart_toolstack(&pool),
-        "uuid" => return control.change_pool_uuid(&pool).map(|uuid| Json(Value::String(uuid))),
+        "uuid" => return made(control.change_pool_uuid(&pool)),
         "back_up" => control.back_up(&pool),
         "roll_back" => control.roll_back(&pool),
         "replace" => control.replace_pool(&pool),
         "certificate" => control.change_certificate(&pool),
         "clock_offset" => control.set_clock_offset(&pool, value(body)?),
+        "tags" => control.set_pool_tags(&pool, value(body)?),
+        "other_config" => control.set_pool_other_config(&pool, value::<StringMap>(body)?),
         "coordinator" => control.set_coordinator(&pool, &value::<String>(body)?),
         "host_enabled" => {
             let HostSwitch { host, on } = value(body)?;

@@ -3,6 +3,7 @@
 mod document;
 mod hooks;
 pub(crate) mod http;
+mod person;
 mod poke;
 mod types;
 

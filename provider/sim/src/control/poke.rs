@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Control, ControlError, StringMap};
-use crate::class::vm::{Begin, Halt, attach_devices, halt, placement, remove, running};
+use crate::class::vm::{Begin, Halt, attach_devices, drop_image_now, halt, placement, remove, running, suspend_now};
 use crate::class::{sr, vdi};
 use crate::db::{Cls, Ref};
 use crate::failure::Failure;
@@ -52,6 +52,14 @@ impl Control {
         })
     }
 
+    fn set_on_pool(&self, pool: &str, field: &str, value: Value) -> Result<(), ControlError> {
+        self.pool(pool)?.with(|state| {
+            let reference = state.db.pool();
+            let set = state.db.set(Cls::Pool, &reference, field, value);
+            set.map_err(|f| refused(&f))
+        })
+    }
+
     /// Removes a VM with its disks, as a person would.
     ///
     /// # Errors
@@ -59,6 +67,7 @@ impl Control {
     pub fn destroy_vm(&self, uuid: &str) -> Result<(), ControlError> {
         self.with_vm(uuid, |pool, state, vm| {
             halt(state, vm, Halt::Halted);
+            drop_image_now(state, vm);
             let vbds = state.db.get(Cls::Vm, vm, "VBDs").map(Value::refs).unwrap_or_default();
             let disks: Vec<Ref> = vbds
                 .iter()
@@ -75,7 +84,7 @@ impl Control {
         })
     }
 
-    /// Sets the power state to `Running`, `Halted`, `Paused` or `Suspended` at once.
+    /// Sets the power state to `Running`, `Halted`, `Paused` or `Suspended` at once. A suspended VM has an image of its memory.
     ///
     /// # Errors
     /// No such VM or state, or no host for it.
@@ -87,8 +96,12 @@ impl Control {
                 .map(|v| v.as_str().to_owned())
                 .unwrap_or_default();
             match to {
-                "Halted" => halt(state, vm, Halt::Halted),
-                "Suspended" => halt(state, vm, Halt::Suspended),
+                "Halted" => {
+                    halt(state, vm, Halt::Halted);
+                    drop_image_now(state, vm);
+                }
+                "Suspended" if now != "Suspended" => suspend_now(state, vm),
+                "Suspended" => {}
                 "Paused" => state.db.set_if(Cls::Vm, vm, "power_state", "Paused"),
                 "Running" if now == "Paused" => state.db.set_if(Cls::Vm, vm, "power_state", "Running"),
                 "Running" if now == "Running" => {}
@@ -96,6 +109,7 @@ impl Control {
                     let host = placement::choose(state, vm).map_err(|f| refused(&f))?;
                     attach_devices(state, vm, true);
                     running(state, vm, &host, Begin::Start, false);
+                    drop_image_now(state, vm);
                     return Ok(Some((pool.clone(), vm.clone())));
                 }
                 other => {
@@ -127,6 +141,30 @@ impl Control {
     /// No such VM.
     pub fn set_other_config(&self, uuid: &str, map: StringMap) -> Result<(), ControlError> {
         self.set_on_vm(uuid, "other_config", Value::map(map))
+    }
+
+    /// Renames a VM.
+    ///
+    /// # Errors
+    /// No such VM.
+    pub fn rename_vm(&self, uuid: &str, name: &str) -> Result<(), ControlError> {
+        self.set_on_vm(uuid, "name_label", Value::str(name))
+    }
+
+    /// Replaces the tags of the pool object.
+    ///
+    /// # Errors
+    /// No such pool.
+    pub fn set_pool_tags(&self, pool: &str, tags: Vec<String>) -> Result<(), ControlError> {
+        self.set_on_pool(pool, "tags", Value::strings(tags))
+    }
+
+    /// Replaces the `other_config` of the pool object.
+    ///
+    /// # Errors
+    /// No such pool.
+    pub fn set_pool_other_config(&self, pool: &str, map: StringMap) -> Result<(), ControlError> {
+        self.set_on_pool(pool, "other_config", Value::map(map))
     }
 
     /// Replaces `guest_metrics.networks` of a VM.

@@ -105,6 +105,8 @@ pub enum FaultKind {
     Garbage(Vec<u8>),
     /// Acts, then sends only so many bytes of the answer.
     Truncate(u64),
+    /// Acts, then answers with every second member of the result only: a listing that is not whole, in good syntax.
+    HalfListing,
     /// Waits so many milliseconds on the simulator's clock, then acts.
     Delay(u64),
     /// Forgets the session, so that the call fails with `SESSION_INVALID`.

@@ -97,6 +97,15 @@ fn header_bytes(parts: &Parts) -> usize {
     line + headers.sum::<usize>()
 }
 
+/// Every second member of a listing.
+fn half(listing: Value) -> Value {
+    match listing {
+        Value::Map(map) => Value::Map(map.into_iter().step_by(2).collect()),
+        Value::Set(items) => Value::Set(items.into_iter().step_by(2).collect()),
+        other => other,
+    }
+}
+
 struct Job {
     server: Server,
     request: wire::Request,
@@ -122,6 +131,7 @@ enum After {
     Send,
     Cut,
     Truncate(u64),
+    Halve,
     Replace(Failure),
 }
 
@@ -161,6 +171,10 @@ impl Job {
                 outcome: Err(failure.clone()),
                 bare: false,
             },
+            After::Halve => Answer {
+                outcome: answer.outcome.map(half),
+                ..answer
+            },
             After::Send | After::Cut | After::Truncate(_) => answer,
         };
         if hooks.is_held_at(index, HoldPoint::After) {
@@ -184,7 +198,7 @@ impl Job {
                 hooks.end(index, pool.clock.real_us(), keep.min(bytes), "CUT");
                 Ok(rpc(content_type, Payload::truncated(text, keep)))
             }
-            After::Send | After::Replace(_) => {
+            After::Send | After::Halve | After::Replace(_) => {
                 hooks.end(index, pool.clock.real_us(), bytes, &outcome);
                 Ok(rpc(content_type, Payload::whole(text)))
             }
@@ -256,6 +270,7 @@ impl Job {
                 Err(("GARBAGE".to_owned(), Ok(rpc("application/json", Payload::whole(bytes)))))
             }
             FaultKind::Truncate(keep) => Ok(After::Truncate(keep)),
+            FaultKind::HalfListing => Ok(After::Halve),
             FaultKind::Delay(ms) => {
                 pool.clock.sleep(Duration::from_millis(ms), Pace::Work).await;
                 Ok(After::Send)

@@ -1,6 +1,8 @@
 //! A small world for tests, and calls on it without any wire between.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod wire;
+
 use serde_json::{Value as Json, json};
 use sim::{ClockMode, Control, Options, Simulator, World};
 

@@ -1,6 +1,6 @@
-//! `VM.clone`, `VM.copy`, `VM.snapshot`: the disks one after the other, then all rows at once.
+//! `VM.clone`, `VM.copy`, `VM.snapshot`, `VM.checkpoint`: the disks one after the other, then all rows at once.
 //!
-//! A failure takes back the disks made so far; a crash of xapi leaves them, without a VM.
+//! Until then the new disks are without a VM, and the source shows the operation. A failure takes back the disks made so far; a crash of xapi leaves them, without a VM.
 
 use super::{begin, note_created};
 use crate::class::vdi::{self, Derived};
@@ -19,57 +19,99 @@ pub(super) enum How {
     /// With disks in another SR; an invalid reference keeps theirs.
     Copy(Ref),
     Snapshot,
+    /// A snapshot with the memory image of a VM that is suspended for it.
+    Checkpoint,
 }
 
-/// A VBD of the source, with the disk that the new one gets.
-type Plan = Vec<(Record, Ref)>;
+impl How {
+    fn op(&self) -> &'static str {
+        match self {
+            Self::Clone => "clone",
+            Self::Copy(_) => "copy",
+            Self::Snapshot => "snapshot",
+            Self::Checkpoint => "checkpoint",
+        }
+    }
+
+    fn is_snapshot(&self) -> bool {
+        match self {
+            Self::Clone | Self::Copy(_) => false,
+            Self::Snapshot | Self::Checkpoint => true,
+        }
+    }
+
+    /// The message that tells people.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Clone | Self::Copy(_) => "VM_CLONED",
+            Self::Snapshot => "VM_SNAPSHOTTED",
+            Self::Checkpoint => "VM_CHECKPOINTED",
+        }
+    }
+}
+
+/// What the new VM gets.
+#[derive(Default)]
+struct Plan {
+    /// VBDs of the source, each with the disk that the new one gets.
+    devices: Vec<(Record, Ref)>,
+    /// The memory image.
+    image: Option<Ref>,
+    /// Disks that were made for it.
+    made: Vec<Ref>,
+}
 
 pub(super) async fn derive(ctx: &Context, vm: &Ref, name: &str, how: How) -> Outcome<Ref> {
-    let op = match how {
-        How::Clone => "clone",
-        How::Copy(_) => "copy",
-        How::Snapshot => "snapshot",
-    };
-    let _running = begin(ctx, vm, op).await?;
-    let vbds = ctx.with(|state| sorted_vbds(state, vm))?;
-    let mut plan = Plan::new();
-    let mut made = Vec::new();
-    let count = vbds.len();
-    for (i, vbd) in vbds.into_iter().enumerate() {
-        let disk = match disk_of(ctx, &vbd, &how).await {
-            Ok(disk) => disk,
-            Err(failure) => {
-                for disk in made {
-                    // The first failure is what the caller must see.
-                    let _ignored = vdi::destroy(
-                        &Context {
-                            cancelled: Default::default(),
-                            ..ctx.clone()
-                        },
-                        &disk,
-                    )
-                    .await;
-                }
-                return Err(failure);
-            }
-        };
-        if disk != vbd.reference("VDI") {
-            made.push(disk.clone());
-        }
-        plan.push((vbd, disk));
-        #[expect(clippy::cast_precision_loss, reason = "a handful of disks")]
-        ctx.progress(0.9 * (i + 1) as f64 / count as f64);
+    let _running = begin(ctx, vm, how.op()).await?;
+    make(ctx, vm, name, &how).await
+}
+
+/// Makes disks and rows; the operation on the source has begun.
+pub(super) async fn make(ctx: &Context, vm: &Ref, name: &str, how: &How) -> Outcome<Ref> {
+    let mut plan = Plan::default();
+    if let Err(failure) = disks(ctx, vm, how, &mut plan).await {
+        take_back(ctx, plan.made).await;
+        return Err(failure);
     }
-    let copy = ctx.with(|state| rows(state, vm, name, &how, plan))?;
+    let copy = ctx.with(|state| rows(state, vm, name, how, plan))?;
     ctx.with(|state| {
-        let word = match how {
-            How::Clone | How::Copy(_) => "VM_CLONED",
-            How::Snapshot => "VM_SNAPSHOTTED",
-        };
-        message::about_vm(state, vm, word);
+        message::about_vm(state, vm, how.word());
         note_created(ctx, state, &copy);
     });
     Ok(copy)
+}
+
+async fn disks(ctx: &Context, vm: &Ref, how: &How, plan: &mut Plan) -> Outcome<()> {
+    let vbds = ctx.with(|state| sorted_vbds(state, vm))?;
+    let count = vbds.len();
+    for (i, vbd) in vbds.into_iter().enumerate() {
+        let disk = disk_of(ctx, &vbd, how).await?;
+        if disk != vbd.reference("VDI") {
+            plan.made.push(disk.clone());
+        }
+        plan.devices.push((vbd, disk));
+        #[expect(clippy::cast_precision_loss, reason = "a handful of disks")]
+        ctx.progress(0.9 * (i + 1) as f64 / count as f64);
+    }
+    if matches!(how, How::Checkpoint) {
+        let memory = ctx.with(|state| state.db.get(Cls::Vm, vm, "suspend_VDI").map(Value::as_ref))?;
+        let image = vdi::derive(ctx, &memory, Derived::Snapshot).await?;
+        plan.made.push(image.clone());
+        plan.image = Some(image);
+    }
+    Ok(())
+}
+
+/// Removes the disks of a copy that came to nothing.
+async fn take_back(ctx: &Context, made: Vec<Ref>) {
+    let ctx = Context {
+        cancelled: Default::default(),
+        ..ctx.clone()
+    };
+    for disk in made {
+        // The first failure is what the caller must see.
+        let _ignored = vdi::destroy(&ctx, &disk).await;
+    }
 }
 
 fn sorted_vbds(state: &State, vm: &Ref) -> Outcome<Vec<Record>> {
@@ -90,7 +132,7 @@ async fn disk_of(ctx: &Context, vbd: &Record, how: &How) -> Outcome<Ref> {
     }
     match how {
         How::Clone => vdi::derive(ctx, &source, Derived::Clone).await,
-        How::Snapshot => vdi::derive(ctx, &source, Derived::Snapshot).await,
+        How::Snapshot | How::Checkpoint => vdi::derive(ctx, &source, Derived::Snapshot).await,
         How::Copy(sr) => vdi::copy(ctx, &source, sr).await,
     }
 }
@@ -130,7 +172,7 @@ const OWN: &[&str] = &[
 
 fn rows(state: &mut State, vm: &Ref, name: &str, how: &How, plan: Plan) -> Outcome<Ref> {
     let source = (**state.db.record(Cls::Vm, vm)?).clone();
-    let is_snapshot = matches!(how, How::Snapshot);
+    let is_snapshot = how.is_snapshot();
     let copy = state.random.reference();
     let mut fields: Vec<(&str, Value)> = source
         .fields()
@@ -148,7 +190,11 @@ fn rows(state: &mut State, vm: &Ref, name: &str, how: &How, plan: Plan) -> Outco
         ("metrics", Value::from(metrics)),
         ("guest_metrics", Value::from(guest_metrics)),
         ("domid", Value::Int(-1)),
-        ("power_state", Value::str("Halted")),
+        (
+            "power_state",
+            Value::str(if plan.image.is_some() { "Suspended" } else { "Halted" }),
+        ),
+        ("suspend_VDI", Value::from(plan.image.unwrap_or_else(Ref::null))),
         ("affinity", source.get("affinity").clone()),
     ]);
     if is_snapshot {
@@ -175,7 +221,7 @@ fn rows(state: &mut State, vm: &Ref, name: &str, how: &How, plan: Plan) -> Outco
         ]);
     }
     state.db.create(Cls::Vm, &copy, fields);
-    for (vbd, disk) in plan {
+    for (vbd, disk) in plan.devices {
         copy_vbd(state, &copy, &vbd, &disk);
     }
     for source_vif in source.refs("VIFs") {

@@ -22,6 +22,7 @@ use crate::value::Value;
 pub(crate) use create::remove;
 pub(crate) use halt::{Halt, halt};
 pub(crate) use start::{Begin, attach_devices, running};
+pub(crate) use suspend::{drop_image_now, suspend_now};
 
 pub(super) async fn call(ctx: &Context, name: &str, args: &Args) -> Option<Outcome<Value>> {
     let vm = args.reference(0);
@@ -36,6 +37,7 @@ pub(super) async fn call(ctx: &Context, name: &str, args: &Args) -> Option<Outco
         "snapshot" => clone::derive(ctx, &vm, args.str(1), clone::How::Snapshot)
             .await
             .map(Value::from),
+        "checkpoint" => suspend::checkpoint(ctx, &vm, args.str(1)).await.map(Value::from),
         "create" => create(ctx, args.get(0)).map(Value::from),
         "destroy" => void(create::destroy(ctx, &vm).await),
         "provision" => void(create::provision(ctx, &vm).await),
