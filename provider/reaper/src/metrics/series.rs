@@ -44,14 +44,14 @@ pub enum RailState {
     Clear,
 }
 
-/// When the VM whose turn is first is to be deleted.
+/// When the VM whose turn is first is to be deleted: the end of its lease plus the grace, quarantined VMs included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
     /// No VM is to be deleted at any time.
     Nothing,
-    /// The first one expires after this time.
+    /// The first one is due after this time.
     In(Duration),
-    /// One expired so long ago, and is still there.
+    /// One has been due for so long, and is still there.
     Since(Duration),
 }
 

@@ -13,12 +13,12 @@ use super::{Deletion, Due, Metrics, NAMES, PoolMetrics, RailState, Reading};
 /// Tells something of every metric.
 fn tell_all(pool: &PoolMetrics) {
     pool.read();
-    pool.managed([("live", 3), ("expired", 1)]);
+    pool.managed([("living", 3), ("expired", 1)]);
     pool.oldest_due(Due::Nothing);
     pool.deletion(Deletion::Deleted);
     pool.succeeded(Timestamp::from_second(1_790_000_000).unwrap());
-    pool.rail("pause", RailState::Active);
-    pool.rail("clock", RailState::Clear);
+    pool.rail("paused", RailState::Active);
+    pool.rail("clock-moved", RailState::Clear);
     pool.quarantined(2);
     pool.clock_skew(SignedDuration::from_millis(-1_500));
 }
@@ -84,15 +84,15 @@ fn a_page_of_one_pool() {
     let wanted = [
         r#"dynvm_reaper_up{pool="lab1"} 1"#,
         r#"dynvm_reaper_managed_vms{pool="lab1",verdict="expired"} 1"#,
-        r#"dynvm_reaper_managed_vms{pool="lab1",verdict="live"} 3"#,
+        r#"dynvm_reaper_managed_vms{pool="lab1",verdict="living"} 3"#,
         r#"dynvm_reaper_oldest_overdue_seconds{pool="lab1"} 0.0"#,
         r#"dynvm_reaper_deletions_total{pool="lab1",result="deleted"} 1"#,
         r#"dynvm_reaper_deletions_total{pool="lab1",result="failed"} 0"#,
         r#"dynvm_reaper_deletions_total{pool="lab1",result="refused"} 0"#,
         r#"dynvm_reaper_deletions_total{pool="lab1",result="gone"} 0"#,
         r#"dynvm_reaper_last_success_timestamp_seconds{pool="lab1"} 1790000000"#,
-        r#"dynvm_reaper_rail_active{pool="lab1",rail="clock"} 0"#,
-        r#"dynvm_reaper_rail_active{pool="lab1",rail="pause"} 1"#,
+        r#"dynvm_reaper_rail_active{pool="lab1",rail="clock-moved"} 0"#,
+        r#"dynvm_reaper_rail_active{pool="lab1",rail="paused"} 1"#,
         r#"dynvm_reaper_quarantined{pool="lab1"} 2"#,
         r#"dynvm_reaper_clock_skew_seconds{pool="lab1"} -1.5"#,
         r#"dynvm_reaper_history_queue 0"#,
@@ -126,11 +126,11 @@ fn what_is_not_known_yet_is_not_shown_as_nothing() {
 fn managed_vms_are_replaced_at_once() {
     let metrics = Metrics::default();
     let pool = metrics.pool("lab1");
-    pool.managed([("live", 3), ("expired", 1)]);
-    pool.managed([("live", 2)]);
+    pool.managed([("living", 3), ("expired", 1)]);
+    pool.managed([("living", 2)]);
     assert_eq!(
         samples(&metrics, "dynvm_reaper_managed_vms"),
-        [r#"dynvm_reaper_managed_vms{pool="lab1",verdict="live"} 2"#]
+        [r#"dynvm_reaper_managed_vms{pool="lab1",verdict="living"} 2"#]
     );
 }
 
