@@ -66,6 +66,11 @@ impl Filter {
         Self::raw(column, "false")
     }
 
+    /// Matches records whose set or map is empty.
+    pub fn is_empty(column: &'static str) -> Self {
+        Self::raw(column, "()")
+    }
+
     /// Matches what both match.
     #[must_use]
     pub fn and(self, other: Self) -> Self {

@@ -235,6 +235,11 @@ impl VmMarks {
         self.tags.keep || self.keys.keep
     }
 
+    /// Says whether `other_config` asks to keep this VM.
+    pub fn is_kept_by_keys(&self) -> bool {
+        self.keys.keep
+    }
+
     /// Who asked for the server.
     pub fn owner(&self) -> Option<&str> {
         let sides = [Some(&self.keys), self.tags_count().then_some(&self.tags)];
@@ -251,6 +256,11 @@ impl VmMarks {
             .iter()
             .chain(&self.keys.unreadable)
             .map(String::as_str)
+    }
+
+    /// What begins like a mark in `other_config` and cannot be read.
+    pub fn unreadable_keys(&self) -> impl Iterator<Item = &str> {
+        self.keys.unreadable.iter().map(String::as_str)
     }
 
     fn tags_count(&self) -> bool {

@@ -95,7 +95,7 @@ pub(super) const MANAGED_VMS: Metric<2> = Metric::gauge(
 pub(super) const OLDEST_OVERDUE_SECONDS: Metric<1> = Metric::gauge(
     "dynvm_reaper_oldest_overdue_seconds",
     ["pool"],
-    "How long the VM that waits longest for its deletion has been due, grace not counted; 0 if none waits. Grows while the pool is not read.",
+    "How long the VM that waits longest for its deletion has been due, after its expiry and the grace; 0 if none waits. Grows while the pool is not read.",
 );
 
 pub(super) const DELETIONS_TOTAL: Metric<2> = Metric::counter(

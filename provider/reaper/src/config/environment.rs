@@ -1,0 +1,66 @@
+//! What the environment may say: one pool, and passwords.
+
+use std::env;
+
+use fleet::draft::{PoolDraft, PoolFault};
+use xenapi::Secret;
+
+/// What names a pool's password begin with.
+const PASSWORD: &str = "DYNVM_PASSWORD_";
+
+/// The environment as far as the reaper is concerned, read once per configuration.
+#[derive(Clone, Default)]
+pub struct Environment {
+    variables: Vec<(String, String)>,
+}
+
+impl Environment {
+    /// Reads the process's environment.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        let texts = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self {
+            variables: texts.filter(|(name, _)| name.starts_with("DYNVM_")).collect(),
+        }
+    }
+
+    /// An environment of exactly these variables.
+    #[must_use]
+    pub fn of(variables: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self {
+            variables: variables.iter().map(owned).collect(),
+        }
+    }
+
+    /// The pool that the environment names, if it names one: `DYNVM_URL` and its companions.
+    pub(super) fn pool(&self) -> Result<Option<PoolDraft>, PoolFault> {
+        PoolDraft::from_variables(|name| self.get(name))
+    }
+
+    /// The password of a pool that is given none in the file.
+    pub(super) fn password(&self, pool: &str) -> Option<Secret> {
+        self.get(&password_variable(pool)).map(Secret::from)
+    }
+
+    /// A variable that is set and not empty.
+    fn get(&self, name: &str) -> Option<String> {
+        let mut known = self.variables.iter();
+        let found = known.find(|(known, value)| known == name && !value.is_empty());
+        found.map(|(_, value)| value.clone())
+    }
+}
+
+/// The variable that holds a pool's password: its name in capitals, each character but letters and digits as `_`.
+pub(super) fn password_variable(pool: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    let name: String = pool.chars().map(plain).collect();
+    format!("{PASSWORD}{name}")
+}
+
+/// Without the values: some are passwords.
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.variables.iter().map(|(name, _)| name)).finish()
+    }
+}

@@ -1,0 +1,185 @@
+//! One look at every pool: what `plan` prints, and what `run --once` does. Both decide alike.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use futures::future::join_all;
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use xenapi::{Pool, Uuid};
+
+use crate::act::Deed;
+use crate::decide::{Decision, Plan};
+use crate::ground::{Ground, Job, Memories};
+use crate::policy::{Mode, Policy};
+use crate::survey::SurveyError;
+
+/// How many deletions are under way in one pool at once; those on one SR stand in line by themselves.
+pub const AT_ONCE: usize = 25;
+
+/// What one look takes.
+pub struct Once {
+    /// The pools.
+    pub clients: Vec<Arc<Pool>>,
+    /// The rules.
+    pub policy: Policy,
+    /// What is remembered.
+    pub memories: Arc<Memories>,
+    /// Ends everything after the steps in hand.
+    pub stop: CancellationToken,
+}
+
+/// A pool, looked at.
+pub struct Looked {
+    /// The pool's name, as configured.
+    pub pool: String,
+    /// What it holds and what is decided, or why it was not read.
+    pub outcome: Result<Seen, SurveyError>,
+}
+
+/// A pool that was read, and what was decided about it.
+pub struct Seen {
+    /// The pool.
+    pub ground: Ground,
+    /// The decisions.
+    pub plan: Plan,
+    /// The coordinator's clock at that moment.
+    pub now: Timestamp,
+}
+
+/// What became of the decisions about one pool.
+pub struct Done {
+    /// The pool's name.
+    pub pool: String,
+    /// The decisions and what came of each deletion, or why the pool was not read.
+    pub outcome: Result<(Plan, Vec<(Decision, Deed)>), SurveyError>,
+}
+
+/// How a run ended: its exit codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Everything that was due is gone.
+    Done,
+    /// Some deletions or pools failed.
+    Partly,
+    /// A rail held something back.
+    HeldBack,
+    /// No pool could be reached.
+    Unreachable,
+}
+
+impl Once {
+    /// Looks at all pools at once and decides. A pool that is configured twice is looked at once.
+    pub async fn look(&self) -> Vec<Looked> {
+        let looks = self.clients.iter().map(|client| async move {
+            let outcome = self.look_at(client).await;
+            Looked {
+                pool: client.name().to_owned(),
+                outcome,
+            }
+        });
+        let mut first: BTreeMap<Uuid, String> = BTreeMap::new();
+        let mut looked = join_all(looks).await;
+        looked.retain(|looked| {
+            let Ok(seen) = &looked.outcome else { return true };
+            let owner = first
+                .entry(seen.ground.survey.uuid)
+                .or_insert_with(|| looked.pool.clone());
+            let is_first = *owner == looked.pool;
+            if !is_first {
+                tracing::warn!(
+                    pool = looked.pool,
+                    same_as = *owner,
+                    "the same pool under another name: looked at once"
+                );
+            }
+            is_first
+        });
+        looked
+    }
+
+    async fn look_at(&self, client: &Arc<Pool>) -> Result<Seen, SurveyError> {
+        let open = Ground::open(
+            Arc::clone(client),
+            self.policy.clone(),
+            Mode::Once,
+            Arc::clone(&self.memories),
+            self.stop.clone(),
+        );
+        let mut ground = open.await?;
+        let (plan, now) = ground.plan().await?;
+        Ok(Seen { ground, plan, now })
+    }
+
+    /// Looks at all pools and does what is decided; pools do not wait for each other. `told` hears of each deletion that ended.
+    pub async fn run(&self, told: &(dyn Fn(&Ground, &Job, &Deed) + Sync)) -> Vec<Done> {
+        let looked = self.look().await;
+        let runs = looked.into_iter().map(|looked| async move {
+            let outcome = match looked.outcome {
+                Ok(seen) => Ok(Self::carry_out(seen, told).await),
+                Err(error) => Err(error),
+            };
+            Done {
+                pool: looked.pool,
+                outcome,
+            }
+        });
+        join_all(runs).await
+    }
+
+    async fn carry_out(seen: Seen, told: &(dyn Fn(&Ground, &Job, &Deed) + Sync)) -> (Plan, Vec<(Decision, Deed)>) {
+        let Seen { mut ground, plan, now } = seen;
+        let jobs = ground.jobs(&plan);
+        let crew = Arc::clone(ground.crew());
+        let crew = &crew;
+        let deeds = futures::stream::iter(jobs).map(|job| async move {
+            let deed = crew.carry_out(&job).await;
+            (job, deed)
+        });
+        let mut deeds = deeds.buffer_unordered(AT_ONCE);
+        let mut done = Vec::new();
+        while let Some((job, deed)) = deeds.next().await {
+            ground.ended(&job, &deed, now);
+            told(&ground, &job, &deed);
+            done.push((job.decision, deed));
+        }
+        ground.remember();
+        (plan, done)
+    }
+}
+
+impl Ending {
+    /// Sums up a run.
+    pub fn of(done: &[Done]) -> Self {
+        let is_unread = |done: &Done| matches!(done.outcome, Err(SurveyError::Call(_) | SurveyError::Nameless));
+        let is_held = |done: &Done| match &done.outcome {
+            Ok((plan, _)) => plan.held_back > 0,
+            Err(SurveyError::Incomplete { .. }) => true,
+            Err(SurveyError::Call(_) | SurveyError::Nameless) => false,
+        };
+        let has_failed = |done: &Done| match &done.outcome {
+            Ok((_, deeds)) => deeds.iter().any(|(_, deed)| matches!(deed, Deed::Failed { .. })),
+            Err(_) => true,
+        };
+        if !done.is_empty() && done.iter().all(is_unread) {
+            Ending::Unreachable
+        } else if done.iter().any(is_held) {
+            Ending::HeldBack
+        } else if done.iter().any(has_failed) {
+            Ending::Partly
+        } else {
+            Ending::Done
+        }
+    }
+
+    /// The exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Ending::Done => 0,
+            Ending::Partly => 3,
+            Ending::HeldBack => 4,
+            Ending::Unreachable => 6,
+        }
+    }
+}

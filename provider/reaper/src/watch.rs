@@ -1,0 +1,427 @@
+//! A pool under the daemon's eyes: surveyed once, then told by events, until it is asked to end.
+//!
+//! ```text
+//!            +--------------------------- every ten minutes, or events were lost ---------------------------+
+//!            v                                                                                              |
+//!  start -> blind --surveyed--> watching --something due, by the carried clock--> a look at the clock -> deletions
+//!            ^                     |  ^------------------ an event, a deletion ended, the next due time --------+
+//!            +--- not readable ----+
+//! ```
+//! While blind nothing is decided. A pool with nothing due costs one long poll a minute and, every ten minutes, a survey.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use xenapi::{EventClass, Interest, Loss, Notice, Pool, Ref, Subscription, Uuid, Vm};
+
+use crate::act::Deed;
+use crate::chronicle::Chronicle;
+use crate::classify::LABELS;
+use crate::decide::Plan;
+use crate::ground::{Crew, Ground, Job, Memories};
+use crate::listen::{Health, Pulse};
+use crate::metrics::{Deletion, Due, Metrics, PoolMetrics, RailState};
+use crate::once::AT_ONCE;
+use crate::policy::{Mode, Policy};
+use crate::rails;
+use crate::report;
+use crate::survey::{Applied, Survey, SurveyError};
+
+/// How often everything is listed anew although events told of each change.
+const RELIST: Duration = Duration::from_secs(600);
+/// How long a loop may be without a sign of life: a survey of a large pool takes its time.
+const SILENCE: Duration = Duration::from_secs(400);
+/// How often a loop looks at what it knows, without asking anybody.
+const HEARTBEAT: Duration = Duration::from_secs(20);
+/// The same while a rail holds something back: a person may have let it go.
+const HELD: Duration = Duration::from_secs(5);
+/// How often the clock is looked at while a rail waits for it to stand still.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// Between an event and a decision: an operation makes several.
+const SETTLE: Duration = Duration::from_millis(30);
+/// How long something is left alone whose deletion was given up.
+const REST: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long logging out may take.
+const LOGOUT: Duration = Duration::from_millis(1500);
+
+/// What all loops of a daemon share.
+#[derive(Clone)]
+pub struct Shared {
+    /// The rules.
+    pub policy: Policy,
+    /// What is remembered.
+    pub memories: Arc<Memories>,
+    /// The figures.
+    pub metrics: Metrics,
+    /// The signs of life.
+    pub health: Health,
+    /// What is written down for later.
+    pub chronicle: Chronicle,
+    /// Ends all loops after the steps in hand.
+    pub stop: CancellationToken,
+    /// Which pool was met under which name.
+    pub met: Arc<Mutex<BTreeMap<Uuid, String>>>,
+}
+
+/// A loop over one pool.
+struct Watch {
+    shared: Shared,
+    client: Arc<Pool>,
+    metrics: PoolMetrics,
+    pulse: Pulse,
+}
+
+/// The state of the loop while the pool is under its eyes.
+struct Tended {
+    ground: Ground,
+    crew: JoinSet<(Job, Deed)>,
+    /// Jobs that wait for a free hand.
+    waiting: Vec<Job>,
+    /// What was given up, and until when it is left alone.
+    resting: BTreeMap<Uuid, Instant>,
+    /// When to look at what is known.
+    wake: Instant,
+    /// When to list everything anew.
+    relist: Instant,
+    /// When the clock was looked at.
+    looked: Instant,
+    /// The survey is not to be acted on.
+    is_blind: bool,
+}
+
+/// Watches a pool until it is asked to end; logs out then.
+pub async fn watch(client: Arc<Pool>, shared: Shared) {
+    let metrics = shared.metrics.pool(client.name());
+    metrics.counts_requests_of(&client);
+    let pulse = shared.health.watch(format!("pool {}", client.name()), SILENCE);
+    let watch = Watch {
+        metrics,
+        pulse,
+        client,
+        shared,
+    };
+    watch.run().await;
+    watch.client.logout(LOGOUT).await;
+    watch.pulse.retire();
+}
+
+impl Watch {
+    async fn run(&self) {
+        let stop = &self.shared.stop;
+        let mut pause = FIRST_PAUSE;
+        while !stop.is_cancelled() {
+            self.pulse.tick();
+            let opened = Ground::open(
+                Arc::clone(&self.client),
+                self.shared.policy.clone(),
+                Mode::Daemon,
+                Arc::clone(&self.shared.memories),
+                stop.clone(),
+            );
+            let opened = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                opened = opened => opened,
+            };
+            match opened {
+                Ok(ground) if self.is_first(&ground.survey) => return self.tend(ground).await,
+                Ok(_) => return self.stand_by().await,
+                Err(error) => {
+                    self.unreadable(&error);
+                    self.rest(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Says whether no other entry has led to this pool.
+    fn is_first(&self, survey: &Survey) -> bool {
+        let mut met = self.shared.met.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = met.entry(survey.uuid).or_insert_with(|| survey.pool.clone());
+        if *first == survey.pool {
+            return true;
+        }
+        tracing::warn!(
+            pool = survey.pool,
+            same_as = *first,
+            "the same pool under another name: watched once"
+        );
+        false
+    }
+
+    async fn stand_by(&self) {
+        self.metrics.read();
+        while !self.shared.stop.is_cancelled() {
+            self.pulse.tick();
+            self.rest(LONGEST_PAUSE).await;
+        }
+    }
+
+    /// Waits, or until the end is asked for.
+    async fn rest(&self, pause: Duration) {
+        tokio::select! {
+            () = self.shared.stop.cancelled() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+
+    fn unreadable(&self, error: &SurveyError) {
+        tracing::warn!(pool = self.client.name(), %error, "the pool was not read; nothing is deleted there");
+        self.metrics.unreadable();
+        let rail = match error {
+            SurveyError::Incomplete { .. } => "listing-incomplete",
+            SurveyError::Call(_) | SurveyError::Nameless => "listing-failed",
+        };
+        self.metrics.rail(rail, RailState::Active);
+    }
+
+    async fn tend(&self, ground: Ground) {
+        // The listing was taken from a token on which the first call goes on: nothing falls between.
+        let interest = Interest::classes(&[EventClass::Vm, EventClass::Pool]);
+        let mut events = self.client.watcher().subscribe(interest);
+        let now = Instant::now();
+        let mut tended = Tended {
+            ground,
+            crew: JoinSet::new(),
+            waiting: Vec::new(),
+            resting: BTreeMap::new(),
+            wake: now,
+            relist: now + RELIST,
+            looked: now,
+            is_blind: false,
+        };
+        self.surveyed(&mut tended);
+        self.shared
+            .chronicle
+            .recollect(&tended.ground.survey, tended.ground.now())
+            .await;
+        while self.step(&mut tended, &mut events).await {
+            self.pulse.tick();
+        }
+        while let Some(ended) = tended.crew.join_next().await {
+            self.ended(&mut tended, ended.ok());
+        }
+        tended.ground.remember();
+    }
+
+    /// Waits for one thing to happen and does what follows; says whether to go on.
+    async fn step(&self, tended: &mut Tended, events: &mut Subscription) -> bool {
+        tokio::select! {
+            biased;
+            () = self.shared.stop.cancelled() => return false,
+            Some(ended) = tended.crew.join_next(), if !tended.crew.is_empty() => {
+                self.ended(tended, ended.ok());
+                self.send(tended);
+                tended.wake = Instant::now();
+            }
+            notice = events.next() => return self.heard(tended, notice).await,
+            () = sleep_until(tended.relist) => self.survey(tended).await,
+            () = sleep_until(tended.wake), if !tended.is_blind => self.pass(tended).await,
+        }
+        true
+    }
+
+    /// Lists everything anew; while that fails, the loop is blind.
+    async fn survey(&self, tended: &mut Tended) {
+        match tended.ground.survey().await {
+            Ok(()) => self.surveyed(tended),
+            Err(error) => {
+                self.unreadable(&error);
+                tended.is_blind = true;
+                tended.relist = Instant::now() + LOOK_AGAIN;
+            }
+        }
+    }
+
+    fn surveyed(&self, tended: &mut Tended) {
+        let now = Instant::now();
+        tended.is_blind = false;
+        tended.relist = now + RELIST;
+        tended.wake = now;
+        self.metrics.read();
+        self.metrics.succeeded(Timestamp::now());
+        for rail in ["listing-failed", "listing-incomplete"] {
+            self.metrics.rail(rail, RailState::Clear);
+        }
+        self.shared
+            .chronicle
+            .surveyed(&tended.ground.survey, tended.ground.now());
+    }
+
+    async fn heard(&self, tended: &mut Tended, notice: Notice) -> bool {
+        match notice {
+            Notice::Change(change) => {
+                let applied = tended.ground.survey.apply(&change);
+                self.applied(tended, applied).await;
+            }
+            Notice::Lost(Loss::Closed) => return false,
+            Notice::Lost(Loss::Unreachable(error)) => {
+                tracing::warn!(pool = self.client.name(), %error, "the pool cannot be listened to");
+                self.metrics.unreadable();
+                tended.is_blind = true;
+                tended.relist = Instant::now() + LOOK_AGAIN;
+            }
+            Notice::Lost(Loss::Fresh | Loss::Overflow | Loss::Interrupted) => self.survey(tended).await,
+        }
+        true
+    }
+
+    async fn applied(&self, tended: &mut Tended, applied: Applied) {
+        match applied {
+            Applied::Nothing => return,
+            Applied::Changed(vm) => self.told(tended, &vm),
+            Applied::Gone(sight) => {
+                if !tended.ground.is_in_hand(&sight.uuid) {
+                    self.shared.chronicle.vanished(&sight, tended.ground.now());
+                }
+            }
+            Applied::Unreadable(vm) => {
+                if let Ok(record) = self.client.vm().record(&vm).await {
+                    tended.ground.survey.put(&vm, &record);
+                    self.told(tended, &vm);
+                }
+            }
+            Applied::Pool => {
+                tended.ground.follow_coordinator();
+            }
+        }
+        tended.wake = tended.wake.min(Instant::now() + SETTLE);
+    }
+
+    fn told(&self, tended: &Tended, vm: &Ref<Vm>) {
+        if let Some(sight) = tended.ground.survey.sights.get(vm) {
+            self.shared.chronicle.seen(&tended.ground.survey, sight);
+        }
+    }
+
+    /// Looks at what is known; asks for the time only if something may be due, and then acts.
+    async fn pass(&self, tended: &mut Tended) {
+        let begun = Instant::now();
+        self.wake_the_resting(tended);
+        let (mut plan, mut now) = tended.ground.estimate();
+        let waits_for_clock = !tended.ground.rails().is_empty() && tended.looked.elapsed() >= LOOK_AGAIN;
+        if !plan.deletions().is_empty() || waits_for_clock || tended.ground.is_timeless() {
+            tended.looked = begun;
+            match tended.ground.plan().await {
+                Ok(looked) => (plan, now) = looked,
+                Err(error) => {
+                    self.unreadable(&SurveyError::Call(error));
+                    tended.wake = begun + LOOK_AGAIN;
+                    return;
+                }
+            }
+            let jobs = tended.ground.jobs(&plan);
+            for job in &jobs {
+                tended.ground.begin(job);
+            }
+            tended.waiting.extend(jobs);
+            self.send(tended);
+            self.shared.metrics.cycle(begun.elapsed());
+            tended.ground.remember();
+        }
+        self.show(tended, &plan, now);
+        let until_next = plan.next.map_or(HEARTBEAT, |next| until(next, now));
+        let most = if plan.held_back > 0 { HELD } else { HEARTBEAT };
+        tended.wake = Instant::now() + until_next.min(most);
+    }
+
+    fn wake_the_resting(&self, tended: &mut Tended) {
+        let now = Instant::now();
+        let awake: Vec<Uuid> = tended
+            .resting
+            .iter()
+            .filter(|(_, until)| **until <= now)
+            .map(|(uuid, _)| *uuid)
+            .collect();
+        for uuid in awake {
+            tended.resting.remove(&uuid);
+            tended.ground.release(&uuid);
+        }
+    }
+
+    /// Gives waiting jobs to free hands.
+    fn send(&self, tended: &mut Tended) {
+        while tended.crew.len() < AT_ONCE && !tended.waiting.is_empty() {
+            let job = tended.waiting.remove(0);
+            tended.crew.spawn(carry_out(Arc::clone(tended.ground.crew()), job));
+        }
+    }
+
+    fn ended(&self, tended: &mut Tended, ended: Option<(Job, Deed)>) {
+        let Some((job, deed)) = ended else {
+            // A panic in a deletion ends that deletion alone; what was in its hand stays there until the next start.
+            tracing::error!(pool = self.client.name(), "a deletion broke off");
+            return self.metrics.deletion(Deletion::Failed);
+        };
+        report::ended(self.client.name(), &job.decision, &deed);
+        self.metrics.deletion(result(&deed));
+        let now = tended.ground.now();
+        tended.ground.ended(&job, &deed, now);
+        self.shared.chronicle.deleted(&tended.ground.survey, &job, &deed, now);
+        let uuid = job.decision.uuid();
+        match deed {
+            Deed::GivenUp { .. } => {
+                tended.resting.insert(uuid, Instant::now() + REST);
+            }
+            Deed::Deleted { .. } | Deed::Gone | Deed::Failed { .. } => tended.ground.release(&uuid),
+        }
+    }
+
+    /// Shows how the pool stands.
+    fn show(&self, tended: &Tended, plan: &Plan, now: Timestamp) {
+        let mut counts: BTreeMap<&'static str, u64> = LABELS.iter().map(|label| (*label, 0)).collect();
+        for decision in &plan.decisions {
+            if let Some(count) = counts.get_mut(decision.verdict) {
+                *count += 1;
+            }
+        }
+        counts.remove("foreign");
+        self.metrics.managed(counts);
+        self.metrics.oldest_due(match (plan.oldest_due(), plan.next) {
+            (Some(due), _) => Due::Since(until(now, due)),
+            (None, Some(next)) => Due::In(until(next, now)),
+            (None, None) => Due::Nothing,
+        });
+        for name in rails::NAMES.iter().filter(|name| !name.starts_with("listing")) {
+            let is_active = plan.rails.iter().any(|rail| rail.name() == *name);
+            let state = if is_active { RailState::Active } else { RailState::Clear };
+            self.metrics.rail(name, state);
+        }
+        let quarantined = u64::try_from(tended.ground.memory.quarantined()).unwrap_or_default();
+        self.metrics.quarantined(quarantined);
+        self.metrics.clock_skew(now.duration_since(Timestamp::now()));
+        self.shared.metrics.history_queue(self.shared.chronicle.waiting());
+        self.metrics.succeeded(Timestamp::now());
+    }
+}
+
+fn carry_out(crew: Arc<Crew>, job: Job) -> BoxFuture<'static, (Job, Deed)> {
+    Box::pin(async move {
+        let deed = crew.carry_out(&job).await;
+        (job, deed)
+    })
+}
+
+fn result(deed: &Deed) -> Deletion {
+    match deed {
+        Deed::Deleted { .. } => Deletion::Deleted,
+        Deed::Gone => Deletion::Gone,
+        Deed::GivenUp { .. } => Deletion::Refused,
+        Deed::Failed { .. } => Deletion::Failed,
+    }
+}
+
+/// How long it is from one time to a later one.
+fn until(later: Timestamp, earlier: Timestamp) -> Duration {
+    let left: SignedDuration = later.duration_since(earlier);
+    Duration::try_from(left).unwrap_or_default()
+}
