@@ -96,20 +96,23 @@ impl Notes {
     }
 }
 
+impl IniNote {
+    /// The message without file and line: `[xenhost1] host.name: ...`.
+    pub fn about(&self) -> String {
+        match (&self.section, &self.key) {
+            (Some(section), Some(key)) => format!("[{section}] {key}: {}", self.text),
+            (Some(section), None) => format!("[{section}]: {}", self.text),
+            (None, _) => self.text.clone(),
+        }
+    }
+}
+
 impl fmt::Display for IniNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.file)?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
-        f.write_str(": ")?;
-        if let Some(section) = &self.section {
-            write!(f, "[{section}]")?;
-            if let Some(key) = &self.key {
-                write!(f, " {key}")?;
-            }
-            f.write_str(": ")?;
-        }
-        f.write_str(&self.text)
+        write!(f, ": {}", self.about())
     }
 }

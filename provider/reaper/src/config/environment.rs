@@ -18,7 +18,8 @@ impl Environment {
     /// Reads the process's environment.
     #[must_use]
     pub fn of_this_process() -> Self {
-        let texts = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let texts =
+            env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Self {
             variables: texts.filter(|(name, _)| name.starts_with("DYNVM_")).collect(),
         }
@@ -53,7 +54,13 @@ impl Environment {
 
 /// The variable that holds a pool's password: its name in capitals, each character but letters and digits as `_`.
 pub(super) fn password_variable(pool: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_uppercase()
+        } else {
+            '_'
+        }
+    };
     let name: String = pool.chars().map(plain).collect();
     format!("{PASSWORD}{name}")
 }
@@ -61,6 +68,8 @@ pub(super) fn password_variable(pool: &str) -> String {
 /// Without the values: some are passwords.
 impl std::fmt::Debug for Environment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.variables.iter().map(|(name, _)| name)).finish()
+        f.debug_list()
+            .entries(self.variables.iter().map(|(name, _)| name))
+            .finish()
     }
 }

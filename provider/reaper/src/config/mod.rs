@@ -138,7 +138,9 @@ fn read_file_or_environment(file: &Path, environment: &Environment) -> Result<Co
 }
 
 fn read_text(path: &Path, text: &str, environment: &Environment) -> Result<Config, ConfigErrors> {
-    let is_named_ini = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("ini"));
+    let is_named_ini = path
+        .extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("ini"));
     if is_named_ini || ini::is_ini(text) {
         of_ini(path, text)
     } else {
@@ -159,7 +161,9 @@ fn of_ini(path: &Path, text: &str) -> Result<Config, ConfigErrors> {
 /// The pool that the environment names, if it names one.
 fn of_environment(environment: &Environment) -> Result<Option<PoolSettings>, ConfigErrors> {
     let failed = |faults: Vec<fleet::draft::PoolFault>| {
-        let errors = faults.iter().map(|fault| ConfigError::of_environment(fault.of_variables()));
+        let errors = faults
+            .iter()
+            .map(|fault| ConfigError::of_environment(fault.of_variables()));
         ConfigErrors::new(errors.collect())
     };
     let Some(draft) = environment.pool().map_err(|fault| failed(vec![fault]))? else {

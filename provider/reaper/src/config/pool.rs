@@ -104,7 +104,9 @@ fn password(
             let password = environment.password(name);
             if password.is_none() {
                 let variable = password_variable(name);
-                let text = format!("there is no password: neither password, nor password_file, nor {variable} in the environment");
+                let text = format!(
+                    "there is no password: neither password, nor password_file, nor {variable} in the environment"
+                );
                 report.fail(pool.offset, &pool.path, text);
             }
             password
@@ -118,19 +120,29 @@ fn password_file(item: &Item<'_>, config: &Path, report: &mut Report<'_>) -> Opt
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) => {
-            report.fail(item.offset, &item.path, format!("{:?} cannot be read: {error}", path.display()));
+            report.fail(
+                item.offset,
+                &item.path,
+                format!("{:?} cannot be read: {error}", path.display()),
+            );
             return None;
         }
     };
     if is_open_to_others(&path) {
-        let text = format!("{:?} can be read by others than its owner: chmod 600 closes it", path.display());
+        let text = format!(
+            "{:?} can be read by others than its owner: chmod 600 closes it",
+            path.display()
+        );
         report.warn(item.offset, &item.path, &text);
     }
     // What an editor puts at the end of a file is no part of the password.
     let password = text.strip_suffix('\n').unwrap_or(&text);
     let password = password.strip_suffix('\r').unwrap_or(password);
     if password.is_empty() || password.contains('\n') {
-        let text = format!("{:?} must hold the password and nothing else, in one line", path.display());
+        let text = format!(
+            "{:?} must hold the password and nothing else, in one line",
+            path.display()
+        );
         report.fail(item.offset, &item.path, text);
         return None;
     }
