@@ -1,5 +1,6 @@
 # Configuration of dynvm-reaper: /etc/dynvm/reaper.hcl. Only `pools` is required; every other line shows what it may be.
 # `systemctl reload dynvm-reaper` (SIGHUP) reads it again. `dynvm-reaper doctor --config FILE` tries it without changing anything.
+# Values are literal: no variables, no functions. A relative path counts from the folder of this file.
 
 # The same object as in the provider's configuration. What only the provider needs (templates, storage, ...) may stand here too.
 pools = {
@@ -7,9 +8,9 @@ pools = {
     # Any host of the pool: the coordinator is found from it. Or urls = [...]: members that are tried in turn.
     url      = "https://10.1.0.11"
     username = "root"
-    # A file that holds the password and nothing else. Or the variable DYNVM_PASSWORD_LAB1. `password` works too, in a file that
-    # nobody else can read.
-    password_file = "/etc/dynvm/lab1.password"
+    # A file that holds the password and nothing else, and that only the reaper's user can read. Without it, and without `password`,
+    # the variable DYNVM_PASSWORD_LAB1 is asked.
+    password_file = "lab1.password"
     # Certificates are verified. For self-signed ones: a fingerprint for each host, as `dynvm-reaper doctor` prints them.
     tls = {
       fingerprints = [
@@ -21,8 +22,8 @@ pools = {
   lab2 = {
     url           = "https://xen21.lab.example"
     username      = "dynvm@lab.example"
-    password_file = "/etc/dynvm/lab2.password"
-    tls           = { ca_file = "/etc/dynvm/lab-ca.pem" }
+    password_file = "lab2.password"
+    tls           = { ca_file = "lab-ca.pem" }
   }
 }
 
@@ -41,8 +42,9 @@ owners = ["*"]
 # Where /healthz, /readyz and /metrics are served. They ask for no password: keep them on loopback, or behind what does.
 listen = "127.0.0.1:9471"
 
-# What is kept of servers that are gone: sqlite:///path, postgres://..., jsonl:///path.
+# Where rows about servers that are gone are kept: sqlite:///path, postgres://..., jsonl:///path, or "none".
+# Default: the file history.db in state_dir.
 history = "sqlite:///var/lib/dynvm/history.db"
 
-# What must be remembered between runs: clocks, failures, quarantine, acknowledgements. Default under /var/lib/dynvm.
+# What must be remembered between runs: clocks, failures, quarantine, acknowledgements. Default /var/lib/dynvm.
 state_dir = "/var/lib/dynvm"

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use reaper::config::{Environment, HistorySetting, read};
 use reaper::metrics::{Kind, NAMES, Name};
 use serde_json::Value;
 
@@ -348,4 +349,86 @@ fn the_operations_page_explains_every_verdict_and_rail() {
         let row = format!("| `{name}` | ");
         assert!(page.lines().any(|line| line.starts_with(&row)), "no row for {name}");
     }
+}
+
+/// The example configuration beside the files that it names.
+fn example() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let certificate = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+    let files = [
+        ("reaper.hcl", text("reaper.hcl")),
+        ("lab1.password", "hush\n".to_owned()),
+        ("lab2.password", "hush\n".to_owned()),
+        ("lab-ca.pem", certificate.to_owned()),
+    ];
+    for (name, content) in files {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).expect("a file");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("a mode");
+        }
+    }
+    folder
+}
+
+#[test]
+fn the_example_configuration_is_read_without_a_warning() {
+    let folder = example();
+    let config = read(&folder.path().join("reaper.hcl"), &Environment::default()).expect("a configuration");
+    assert_eq!(config.warnings, [""; 0]);
+    let pools: Vec<&str> = config.pools.iter().map(|pool| pool.name.as_str()).collect();
+    assert_eq!(pools, ["lab1", "lab2"]);
+    let page = "127.0.0.1:9471".parse().expect("an address");
+    assert_eq!(config.listen, Some(page));
+    assert_eq!(config.owners, ["*"]);
+    assert_eq!(config.max_ttl.map(|ttl| ttl.as_secs()), Some(7 * 24 * 3600));
+}
+
+/// Where the example says that a value is the default, it is.
+#[test]
+fn the_example_configuration_knows_the_defaults() {
+    let folder = example();
+    let file = folder.path().join("reaper.hcl");
+    let told = read(&file, &Environment::default()).expect("a configuration");
+    let text = text("reaper.hcl");
+    let pools = &text[..text.find("\n}\n").expect("the end of pools") + 3];
+    std::fs::write(&file, pools).expect("a file");
+    let default = read(&file, &Environment::default()).expect("a configuration");
+    assert_eq!(told.grace, default.grace);
+    assert_eq!(told.max_deletions, default.max_deletions);
+    assert_eq!(told.state_dir, default.state_dir);
+    let HistorySetting::Url(history) = told.history else {
+        panic!("the example names a history");
+    };
+    assert_eq!(
+        Some(history.expose()),
+        default.history_url().as_ref().map(|url| url.expose())
+    );
+    assert_eq!(
+        (default.max_ttl, default.listen, default.owners),
+        (None, None, Vec::new())
+    );
+}
+
+#[test]
+fn the_operations_page_has_the_settings_of_the_example() {
+    let page = text("README.md");
+    let (_, table) = page
+        .split_once("| setting | meaning | default |")
+        .expect("the table of settings");
+    let rows: BTreeSet<&str> = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .filter_map(|line| line.split('`').nth(1))
+        .collect();
+    let example = text("reaper.hcl");
+    let settings: BTreeSet<&str> = example
+        .lines()
+        .filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()))
+        .filter_map(|line| line.split(" =").next())
+        .collect();
+    assert_eq!(rows, settings);
 }
