@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -74,6 +74,23 @@ impl Running {
         assert!(sent, "no SIGKILL for {}", self.what);
     }
 
+    /// Kills the members of the group whose executable has this name, at once; says how many there were.
+    pub fn kill_members(&self, executable: &str) -> usize {
+        let found = members(self.group, executable);
+        for member in &found {
+            // One that has ended in this instant is as dead as the others.
+            let _ended = kill("KILL", &member.to_string());
+        }
+        found.len()
+    }
+
+    /// Whether it has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        // The waiting thread takes the last of it away.
+        !Path::new(&format!("/proc/{}", self.group)).exists()
+    }
+
     /// Waits for the end, and ends it by force when it takes longer than `limit`.
     #[must_use]
     pub fn wait(self, limit: Duration) -> Outcome {
@@ -106,6 +123,28 @@ impl Running {
 #[must_use]
 pub fn is_group_alive(group: u32) -> bool {
     kill("0", &format!("-{group}"))
+}
+
+/// The processes of a group whose executable has this name.
+fn members(group: u32, executable: &str) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers
+        .filter(|process| group_of(*process) == Some(group))
+        .filter(|process| {
+            let path = fs::read_link(format!("/proc/{process}/exe")).unwrap_or_default();
+            // What was built anew since it started has the word (deleted) behind its name.
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            name.trim_end_matches(" (deleted)") == executable
+        })
+        .collect()
+}
+
+/// The process group of a process, by the fields that follow its name: state, parent, group.
+fn group_of(process: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(2)?.parse().ok()
 }
 
 /// Sends a signal by the shell, which is there where no `kill` is installed.

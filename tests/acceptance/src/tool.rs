@@ -1,4 +1,4 @@
-//! Which programs are under test: each of terraform and tofu that is on the PATH, and the provider beside this executable.
+//! Which programs are under test: each of terraform and tofu that is on the PATH, and what was built beside this executable.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -51,14 +51,23 @@ fn on_path(name: &str) -> Option<PathBuf> {
 /// The provider that was built in the profile of this executable.
 #[must_use]
 pub fn provider_binary() -> PathBuf {
-    const NAME: &str = "terraform-provider-dynvm";
+    built("terraform-provider-dynvm", "dynvm")
+}
+
+/// The reaper that was built in the profile of this executable.
+#[must_use]
+pub fn reaper_binary() -> PathBuf {
+    built("dynvm-reaper", "reaper")
+}
+
+fn built(name: &str, package: &str) -> PathBuf {
     let here = env::current_exe().expect("this executable has a path");
     let folders: Vec<&Path> = here.ancestors().skip(1).take(2).collect();
     folders
         .iter()
-        .map(|folder| folder.join(NAME))
+        .map(|folder| folder.join(name))
         .find(|file| file.is_file())
         .unwrap_or_else(|| {
-            panic!("no {NAME} in {folders:?}: `make test` builds it first, `cargo build -p dynvm` alone too")
+            panic!("no {name} in {folders:?}: `make test` builds it first, `cargo build -p {package}` alone too")
         })
 }

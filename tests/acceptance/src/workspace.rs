@@ -1,23 +1,18 @@
 //! A folder with a module, and a terraform that sees nothing of this machine but the provider that was built.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::Value as Json;
-use tempfile::TempDir;
 
 use crate::outcome::Outcome;
 use crate::process::Running;
+use crate::sandbox::{LIMIT, Sandbox};
 use crate::state::{Plan, State};
 use crate::tool::{Tool, provider_binary};
-
-/// Longer than any command of a healthy run.
-const LIMIT: Duration = Duration::from_secs(120);
 
 /// What every module begins with.
 pub const REQUIRED: &str = "terraform {\n  required_providers {\n    dynvm = { source = \"dynvm/dynvm\" }\n  }\n}\n";
@@ -25,10 +20,8 @@ pub const REQUIRED: &str = "terraform {\n  required_providers {\n    dynvm = { s
 /// A module in a folder of its own, with its own home, temporary folder and CLI configuration.
 #[derive(Debug)]
 pub struct Workspace {
-    folder: TempDir,
+    sandbox: Sandbox,
     tool: Tool,
-    environment: BTreeMap<String, String>,
-    runs: Cell<u32>,
 }
 
 impl Workspace {
@@ -65,18 +58,19 @@ impl Workspace {
     }
 
     fn bare(tool: &Tool) -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("dynvm")
-            .tempdir()
-            .expect("a temporary folder");
-        let workspace = Self {
-            folder,
+        let mut workspace = Self {
+            sandbox: Sandbox::new(),
             tool: tool.clone(),
-            environment: BTreeMap::new(),
-            runs: Cell::new(0),
         };
-        for name in ["home", "tmp", "module", "logs"] {
-            fs::create_dir(workspace.path(name)).expect("a folder");
+        fs::create_dir(workspace.path("module")).expect("a folder");
+        let configuration = workspace.path("cli.tfrc").display().to_string();
+        let fixed = [
+            ("TF_CLI_CONFIG_FILE", configuration.as_str()),
+            ("CHECKPOINT_DISABLE", "1"),
+            ("TF_IN_AUTOMATION", "1"),
+        ];
+        for (name, value) in fixed {
+            workspace.set(name, value);
         }
         workspace
     }
@@ -88,7 +82,7 @@ impl Workspace {
     /// A path beside the module.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.sandbox.path(name)
     }
 
     /// A path in the module.
@@ -112,12 +106,12 @@ impl Workspace {
 
     /// Sets a variable in the environment of every later command.
     pub fn set(&mut self, name: &str, value: &str) {
-        self.environment.insert(name.to_owned(), value.to_owned());
+        self.sandbox.set(name, value);
     }
 
     /// Removes a variable again.
     pub fn unset(&mut self, name: &str) {
-        self.environment.remove(name);
+        self.sandbox.unset(name);
     }
 
     /// Starts a command in the module.
@@ -129,22 +123,8 @@ impl Workspace {
     }
 
     fn start(&self, what: String, mut command: Command) -> Running {
-        let number = self.runs.get() + 1;
-        self.runs.set(number);
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        command
-            .current_dir(self.path("module"))
-            .env_clear()
-            .env("PATH", path)
-            .env("HOME", self.path("home"))
-            .env("TMPDIR", self.path("tmp"))
-            .env("USER", "tester")
-            .env("TF_CLI_CONFIG_FILE", self.path("cli.tfrc"))
-            .env("CHECKPOINT_DISABLE", "1")
-            .env("TF_IN_AUTOMATION", "1")
-            .envs(&self.environment);
-        let log = |stream: &str| self.path("logs").join(format!("{number:03}.{stream}"));
-        Running::start(what, command, log("out"), log("err"))
+        command.current_dir(self.path("module"));
+        self.sandbox.start(what, command)
     }
 
     /// Runs a command in the module to its end, whatever that is.
