@@ -18,6 +18,7 @@ mod examples;
 mod failure;
 mod hostile;
 mod interrupt;
+mod killed;
 mod later;
 mod many;
 mod marks;
