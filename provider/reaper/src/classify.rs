@@ -107,6 +107,12 @@ pub fn classify(sight: &Sight, now: Timestamp, grace: Duration) -> Verdict {
     match (sight.marks.ownership(), sight.birth) {
         (Ownership::Managed, _) => managed(sight, now, grace),
         (Ownership::Uncertain { why }, _) => Verdict::Uncertain { why },
+        // A creator writes the tags last: somebody has taken the other half away since.
+        (Ownership::Unmarked | Ownership::Foreign { .. }, Some(_)) if sight.marks.is_named_by_tags() => {
+            Verdict::Uncertain {
+                why: "its tags name it as a server, its other_config does not".to_owned(),
+            }
+        }
         (Ownership::Unmarked | Ownership::Foreign { .. }, Some(birth)) if is_over(birth.deadline, now, grace) => {
             Verdict::Leftover { since: birth.deadline }
         }

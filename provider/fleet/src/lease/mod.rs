@@ -2,8 +2,8 @@
 //!
 //! Marks stand twice, in `VM.tags` and as keys of `VM.other_config`, because a tool that reads one field and writes it back
 //! whole may undo a change of that field at any moment; it cannot undo both. Each change is a pure state machine
-//! ([`Renewal`], [`Shortening`]) that names the next step; a thin driver executes it. So an exhaustive model can drive the
-//! very functions that run against a pool.
+//! ([`Renewal`], [`Shortening`]) that names the next step; a thin driver executes it. So an exhaustive model drives the
+//! very functions that run against a pool; it stands in the reaper's tests, where all who write on a VM meet.
 //!
 //! ```text
 //!  renew:    add own mark (tags, keys) -> read -+-> claimed: take the own mark back, fail "being reaped"
@@ -24,8 +24,6 @@
 
 mod claim;
 mod confirmation;
-#[cfg(test)]
-mod interleavings;
 mod mark;
 #[cfg(test)]
 mod model;
