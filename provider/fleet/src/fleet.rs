@@ -136,7 +136,11 @@ impl Fleet {
         limit: Duration,
         cancel: CancellationToken,
     ) -> Result<Server, UpdateFailure> {
-        let failed = |error| UpdateFailure { error, server: None };
+        let failed = |error| UpdateFailure {
+            error,
+            server: None,
+            is_lease_changed: false,
+        };
         if let Some(ttl) = changes.ttl {
             self.check_ttl(ttl).map_err(failed)?;
         }
@@ -230,6 +234,11 @@ impl Fleet {
     /// When the pool cannot be read.
     pub async fn clock(&self, pool: &str) -> Result<jiff::Timestamp, Error> {
         self.member(pool)?.now().await
+    }
+
+    /// Says whether this process has read a pool. One that it has not may be out of reach.
+    pub fn has_met(&self, pool: &str) -> bool {
+        self.member(pool).is_ok_and(|member| member.token().is_some())
     }
 
     /// Says from where to where a server's disks would be copied in full, if they would not stay where the template's are.

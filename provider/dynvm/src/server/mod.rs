@@ -5,6 +5,8 @@
 
 mod create;
 mod delete;
+#[cfg(test)]
+mod drafts;
 mod identity;
 mod lease;
 mod plan;
@@ -24,6 +26,7 @@ use plugin::provider::{
     Applied, Context, CreateRequest, DeleteRequest, ReadAnswer, ReadRequest, Resource, UpdateRequest,
 };
 
+use crate::diagnose;
 use crate::settings::SharedSettings;
 
 /// The resource.
@@ -51,8 +54,12 @@ impl Resource for ServerResource {
         &self.schema
     }
 
-    async fn plan(&self, draft: &mut Draft<'_>, _private: &mut Private, _cx: &Context) -> Diagnostics {
-        plan::plan(&self.settings.now(), draft).await
+    async fn plan(&self, draft: &mut Draft<'_>, _private: &mut Private, cx: &Context) -> Diagnostics {
+        let settings = self.settings.now();
+        tokio::select! {
+            () = cx.cancel.cancelled() => diagnose::interrupted("planning the server"),
+            found = plan::plan(&settings, draft) => found,
+        }
     }
 
     async fn create(&self, request: CreateRequest, cx: &Context) -> Applied {

@@ -164,62 +164,10 @@ async fn full_copy(lab: &Lab, draft: &Draft<'_>, found: &mut Diagnostics) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use cty::Value;
-    use engine::plan::Plan;
-    use engine::schema::Schema;
-    use fleet::{Fleet, FleetConfig};
 
+    use super::super::drafts::{applied, config, lab, planned, unknown};
     use super::*;
-
-    fn lab() -> Settings {
-        let hours = |hours: u64| Duration::from_secs(hours * 3600);
-        let fleet = Fleet::new(FleetConfig {
-            pools: Vec::new(),
-            default_ttl: hours(12),
-            max_ttl: hours(24),
-            owner: "tests".to_owned(),
-            version: "0.0.0".to_owned(),
-        });
-        Settings::Ready(Arc::new(Lab {
-            fleet,
-            default_ttl: hours(12),
-            max_ttl: hours(24),
-            aliases: [("lab1".to_owned(), ["debian12".to_owned()].into())].into(),
-        }))
-    }
-
-    fn config(schema: &Schema, fields: &[(&str, Value)]) -> Value {
-        let base = schema.empty().with("name", "web").with("os", "debian12");
-        fields
-            .iter()
-            .fold(base, |config, (name, value)| config.with(*name, value.clone()))
-    }
-
-    /// What an apply makes of a plan: every unknown filled.
-    fn applied(plan: &Plan) -> Value {
-        let fields = plan.planned.as_map().expect("an object").iter().map(|(name, value)| {
-            let filled = match (name.as_str(), value.is_unknown()) {
-                (_, false) => value.clone(),
-                ("lease_started_at" | "created_at", true) => "2026-11-20T10:00:00Z".into(),
-                ("expires_at", true) => "2026-11-20T22:00:00Z".into(),
-                ("cpus" | "memory_mib" | "disk_bytes", true) => 2048.into(),
-                ("ip_addresses", true) => Value::list::<Value>([]),
-                ("timings", true) => Value::Null,
-                (_, true) => "something".into(),
-            };
-            (name.clone(), filled)
-        });
-        Value::Map(fields.collect())
-    }
-
-    async fn planned(settings: &Settings, schema: &Schema, config: Value, prior: Value) -> (Plan, Vec<String>) {
-        let mut draft = Draft::new(schema, config, prior);
-        let found = plan(settings, &mut draft).await;
-        let summaries = found.iter().map(|diagnostic| diagnostic.summary.clone()).collect();
-        (draft.finish(), summaries)
-    }
 
     #[tokio::test]
     async fn a_second_plan_changes_nothing() {
@@ -241,39 +189,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_changed_ttl_moves_a_known_expiry() {
+    async fn name_tags_and_options_leave_all_else_known() {
         let schema = super::super::schema::table();
         let (first, _) = planned(&lab(), &schema, config(&schema, &[]), Value::Null).await;
         let state = applied(&first);
-        assert_eq!(state.get("ttl").as_str(), Some("12h"));
-        let (second, _) = planned(
-            &lab(),
-            &schema,
-            config(&schema, &[("ttl", "90m".into())]),
-            state.clone(),
-        )
-        .await;
-        assert_eq!(second.planned.get("expires_at").as_str(), Some("2026-11-20T11:30:00Z"));
-        assert_eq!(second.planned.get("ip_address"), state.get("ip_address"));
-        assert!(second.requires_replace.is_empty());
-        let (same, _) = planned(
-            &lab(),
-            &schema,
-            config(&schema, &[("ttl", "720m".into())]),
-            state.clone(),
-        )
-        .await;
-        assert_eq!(same.planned, state, "720m is 12h");
-    }
-
-    #[tokio::test]
-    async fn lost_marks_are_written_again() {
-        let schema = super::super::schema::table();
-        let (first, _) = planned(&lab(), &schema, config(&schema, &[]), Value::Null).await;
-        let state = applied(&first).with("expires_at", Value::Null);
-        let (second, _) = planned(&lab(), &schema, config(&schema, &[]), state).await;
-        assert!(second.planned.get("expires_at").is_unknown());
-        assert!(second.requires_replace.is_empty());
+        for (name, value) in [
+            ("name", "other".into()),
+            ("tags", Value::set(["a"])),
+            ("wait_for_ip", false.into()),
+            ("ip_cidrs", Value::list(["10.0.0.0/8"])),
+            ("timeouts", Value::object([("read", Value::from("2m"))])),
+        ] {
+            let config = config(&schema, &[(name, value)]);
+            let (plan, found) = planned(&lab(), &schema, config, state.clone()).await;
+            assert_eq!((unknown(&plan), found), (vec![], vec![]), "{name}");
+            assert_ne!(plan.planned.get(name), state.get(name), "{name} changes");
+            assert!(plan.requires_replace.is_empty(), "{name}");
+        }
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! The attribute table of `dynvm_server`: what each attribute is, and what a change of it means.
 
-use cty::Type;
+use cty::{Type, Value};
 use engine::constraint::Constraint;
 use engine::equality::Equality;
 use engine::rule::Rule;
@@ -69,21 +69,25 @@ fn size_and_place() -> Vec<Attribute> {
     vec![
         Attribute::integer("cpus")
             .optional_computed()
+            .keep()
             .rule(Rule::between(1, 1024))
             .replaces_if_configured()
             .describe("Virtual CPUs. Default: the template's."),
         Attribute::integer("memory_mib")
             .optional_computed()
+            .keep()
             .rule(Rule::between(16, 16 * 1024 * 1024))
             .replaces_if_configured()
             .describe("Memory in MiB. Default: the template's. Another value than the template's needs the role vm-power-admin."),
         Attribute::string("pool")
             .optional_computed()
+            .keep()
             .rule(Rule::length(1..=255))
             .replaces_if_configured()
             .describe("The pool, by its name in the provider's `pools`. Default: the one with most room among those that have the template."),
         Attribute::string("storage")
             .optional_computed()
+            .keep()
             .rule(Rule::length(1..=255))
             .replaces_if_configured()
             .describe(
@@ -92,6 +96,7 @@ fn size_and_place() -> Vec<Attribute> {
             ),
         Attribute::string("network")
             .optional_computed()
+            .keep()
             .rule(Rule::length(1..=255))
             .replaces_if_configured()
             .describe(
@@ -100,6 +105,7 @@ fn size_and_place() -> Vec<Attribute> {
             ),
         Attribute::string("mac_address")
             .optional_computed()
+            .keep()
             .rule(Rule::pattern(
                 "^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$",
                 "be six pairs of hexadecimal digits with colons between them, of a unicast address",
@@ -115,12 +121,19 @@ fn lease() -> Vec<Attribute> {
         Attribute::string("ttl")
             .optional_computed()
             .rule(Rule::positive_duration())
+            .rule(Rule::custom(in_whole_seconds, "be in whole seconds"))
             .equality(Equality::Duration)
             .describe(
                 "How long the server is wanted, from the end of its creation. Default: the provider's \
                  `default_ttl` at each plan. At most the provider's `max_ttl`. Changes in place: the guest is not touched, and the expiry becomes \
-                 `lease_started_at` plus the new value.",
+                 `lease_started_at` plus the new value. An expiry that would be past is an error.",
             ),
+        Attribute::map("renew_triggers", Type::String).optional().describe(
+            "Any difference of this map, the first map and its removal included, starts the lease anew when it is applied: `ttl` counts from then, by \
+             the pool coordinator's clock, and an extension made elsewhere ends. In place: the guest is not touched. Null and an empty map mean the \
+             same. A value that is known only after the apply counts as a difference in the plan, and renews only if it turns out to be one. \
+             `{ at = plantimestamp() }` renews with each apply.",
+        ),
         Attribute::string("created_at")
             .computed()
             .keep()
@@ -130,10 +143,20 @@ fn lease() -> Vec<Attribute> {
             .keep()
             .describe("When the lease began, by the pool coordinator's clock (RFC 3339, UTC)."),
         Attribute::string("expires_at").computed().keep().describe(
-            "Until when the server is wanted, as read from the VM's marks (RFC 3339, UTC). Null if the marks are lost; the next apply writes \
-             them again.",
+            "Until when the server is wanted, as read from the VM's marks (RFC 3339, UTC), also when somebody else extended it. Null if the marks \
+             are lost; the next apply writes them again, for a lease that starts then.",
         ),
     ]
+}
+
+/// Marks carry whole seconds, and an expiry is to be where the ttl says.
+fn in_whole_seconds(ttl: &Value) -> Result<(), String> {
+    let duration = ttl.as_str().and_then(|text| engine::duration::parse(text).ok());
+    match duration {
+        Some(duration) if duration.subsec_nanos() > 0 => Err("must be in whole seconds".to_owned()),
+        // What is no duration breaks another rule.
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn waiting() -> Vec<Attribute> {

@@ -1,13 +1,12 @@
 //! Update in place: name, tags and lease. The guest is not touched.
 
-use std::time::Duration;
-
 use cty::Value;
 use engine::diagnostics::Diagnostics;
-use fleet::{Birth, Changes};
+use fleet::{Birth, Changes, UpdateFailure};
 use plugin::provider::{Applied, Context, UpdateRequest};
 
 use super::identity::Meant;
+use super::lease::{self, Course};
 use super::schema::TIMEOUTS;
 use super::{identity, refused, request, state};
 use crate::diagnose;
@@ -42,19 +41,24 @@ pub(super) async fn update(settings: &SharedSettings, request: UpdateRequest, cx
             Diagnostics::new(),
         ),
         Err(failure) => {
-            let now = failure.server.map_or_else(
-                || prior.clone(),
-                |server| partly(&prior, &planned, &Meant::by(&private), &server),
-            );
+            let now = partly(&prior, &planned, &Meant::by(&private), &failure).unwrap_or(prior);
             refused(Some(now), private, diagnose::error(&failure.error).into())
         }
     }
 }
 
-/// What is true after a change that failed half-way: the pool's word for what it shows, and the new tags as far as they arrived.
-fn partly(prior: &Value, planned: &Value, meant: &Meant, server: &fleet::Server) -> Value {
+/// What is true after a change that failed half-way: the pool's word for what it shows, the new tags as far as they arrived, and what was asked of the lease
+/// if that was acknowledged, so that it is not asked for again.
+fn partly(prior: &Value, planned: &Value, meant: &Meant, failure: &UpdateFailure) -> Option<Value> {
+    let server = failure.server.as_ref()?;
     let tags = Value::set(request::tags(prior).union(&request::tags(planned)).map(String::as_str));
-    state::shown(&prior.clone().with("tags", tags), meant, server)
+    let mut known = prior.clone().with("tags", tags);
+    if failure.is_lease_changed {
+        for name in ["ttl", lease::TRIGGERS] {
+            known = known.with(name, planned.get(name).clone());
+        }
+    }
+    Some(state::shown(&known, meant, server))
 }
 
 /// What differs, as far as a pool must know it.
@@ -65,11 +69,15 @@ fn changes(prior: &Value, planned: &Value) -> Result<Changes, Diagnostics> {
         .filter(|name| prior.get("name").as_str() != Some(name))
         .map(str::to_owned);
     let (old, new) = (request::tags(prior), request::tags(planned));
+    let ttl = match Course::between(prior, planned) {
+        Course::Anew | Course::Moves { .. } => Some(request::ttl(planned)?),
+        Course::Stays { .. } => None,
+    };
     Ok(Changes {
         name,
         tags: (old != new).then_some((old, new)),
-        ttl: lease(prior, planned)?,
-        renew: false,
+        ttl,
+        renew: lease::is_renewed(prior, planned),
         birth: birth(prior),
     })
 }
@@ -84,12 +92,4 @@ fn birth(prior: &Value) -> Option<Birth> {
         template_name: text("template").unwrap_or_default().to_owned(),
         os: text("os").map(str::to_owned),
     })
-}
-
-/// The ttl to write: a new one, or the present one again if the marks were lost.
-fn lease(prior: &Value, planned: &Value) -> Result<Option<Duration>, Diagnostics> {
-    let planned_ttl = request::ttl(planned)?;
-    let changed = request::ttl(prior).ok() != Some(planned_ttl);
-    let lost = prior.get("expires_at").is_null();
-    Ok((changed || lost).then_some(planned_ttl))
 }

@@ -118,12 +118,14 @@ impl Error {
             Error::Timeout { .. } => "Apply again, or raise the timeout; look at what the pool is busy with.".into(),
             Error::NoAddress { missed, .. } => hint_of_missed(*missed).into(),
             Error::Stopped { .. } => "Look at the guest's console; the template may power itself off.".into(),
-            Error::BeingReaped { .. } => "Refresh: the server will be gone, and the next plan makes it anew.".into(),
+            Error::BeingReaped { .. } => "It cannot be renewed any more. Refresh: once it is gone, the next plan makes it anew. If the claim stays and no reaper \
+                 is at work, `dynvm-reaper unclaim` takes it away."
+                .into(),
             Error::ExtendedElsewhere { .. } => "Refresh, and apply again if it is to end earlier all the same.".into(),
             Error::MarksContested { .. } => {
                 "Find the tool that writes tags or other_config of this VM as a whole.".into()
             }
-            Error::TtlPast { .. } => "Give a longer ttl.".into(),
+            Error::TtlPast { .. } => "Give a longer ttl, or start the lease anew.".into(),
             Error::TtlTooLong { .. } => "Give a shorter ttl, or raise max_ttl of the provider.".into(),
             Error::NotOurs { .. } => {
                 "Look at the VM; remove it from the state if it is not this server any more.".into()

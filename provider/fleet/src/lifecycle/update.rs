@@ -40,6 +40,8 @@ pub struct UpdateFailure {
     pub error: Error,
     /// The server as it is now, if that could be read.
     pub server: Option<Server>,
+    /// Says whether what was asked of the lease is acknowledged all the same: it is changed first.
+    pub is_lease_changed: bool,
 }
 
 /// The lease that a change asks for.
@@ -67,26 +69,31 @@ pub(crate) async fn update(
         status: "its changes are not all made",
     };
     member.wrote();
-    let changed = bounds.hold(change(member, key, asked), late).await;
+    // The lease first: it is what may be refused.
+    let begun = bounds.hold(begin(member, key, asked), late).await;
+    let is_lease_changed = begun.is_ok();
+    let changed = match begun {
+        Ok(loaded) => bounds.hold(finish(member, key, &loaded, &asked.changes), late).await,
+        Err(error) => Err(error),
+    };
     member.wrote();
     match changed {
         Ok(server) => Ok(server),
         Err(error) => {
             let look = tokio::time::timeout(LAST_LOOK, now(member, key)).await;
-            let server = look.ok().and_then(Result::ok).flatten();
-            Err(UpdateFailure { error, server })
+            Err(UpdateFailure {
+                error,
+                server: look.ok().and_then(Result::ok).flatten(),
+                is_lease_changed,
+            })
         }
     }
 }
 
-async fn change(member: &Arc<Member>, key: &ServerKey, asked: &Asked) -> Result<Server, Error> {
-    let changes = &asked.changes;
+/// Reads the server and changes its lease.
+async fn begin(member: &Arc<Member>, key: &ServerKey, asked: &Asked) -> Result<Arc<Loaded>, Error> {
     let (_, loaded) = load(member, key).await?;
-    let gone = || Error::Gone {
-        pool: key.pool.clone(),
-        vm: VmName::uuid(key.vm),
-    };
-    let loaded = loaded.ok_or_else(gone)?;
+    let loaded = loaded.ok_or_else(|| gone(key))?;
     if loaded.vm.is_a_template || loaded.vm.is_a_snapshot || loaded.vm.is_control_domain {
         let why = "is a template, a snapshot or a control domain".to_owned();
         return Err(Error::NotOurs {
@@ -95,13 +102,24 @@ async fn change(member: &Arc<Member>, key: &ServerKey, asked: &Asked) -> Result<
             why,
         });
     }
-    // The lease first: it is what may be refused.
-    if changes.ttl.is_some() || changes.renew {
+    if asked.changes.ttl.is_some() || asked.changes.renew {
         change_lease(member, key, &loaded, asked).await?;
     }
-    try_join(rename(member, &loaded, changes), retag(member, &loaded, changes)).await?;
+    Ok(loaded)
+}
+
+/// Changes all else and reads the server again.
+async fn finish(member: &Arc<Member>, key: &ServerKey, loaded: &Loaded, changes: &Changes) -> Result<Server, Error> {
+    try_join(rename(member, loaded, changes), retag(member, loaded, changes)).await?;
     member.wrote();
-    now(member, key).await?.ok_or_else(gone)
+    now(member, key).await?.ok_or_else(|| gone(key))
+}
+
+fn gone(key: &ServerKey) -> Error {
+    Error::Gone {
+        pool: key.pool.clone(),
+        vm: VmName::uuid(key.vm),
+    }
 }
 
 async fn now(member: &Arc<Member>, key: &ServerKey) -> Result<Option<Server>, Error> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fleet::{Changes, Error};
 use serde_json::json;
+use sim::{FaultKind, FaultRule};
 
 use crate::lab::{Lab, spec};
 
@@ -193,4 +194,25 @@ async fn a_repair_writes_what_is_remembered_and_takes_no_disk_of_a_person() {
     let report = lab.delete(&repaired).await.unwrap();
     assert_eq!(report.kept_disks.len(), 1);
     lab.call("VDI.get_record", json!([vdi])).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_change_says_whether_the_lease_is_changed_all_the_same() {
+    let lab = Lab::small().await;
+    let server = lab.create(spec("web")).await.unwrap();
+    let refusal = FaultKind::Error {
+        code: "RBAC_PERMISSION_DENIED".into(),
+        params: vec!["VM.any".into(), "no".into()],
+    };
+    for (method, is_changed) in [("VM.set_name_label", true), ("VM.add_tags", false)] {
+        lab.control.fault(FaultRule::once(method, refusal.clone()));
+        let changes = Changes {
+            name: Some(format!("not {method}")),
+            renew: true,
+            ..Changes::default()
+        };
+        let failure = lab.update(&server, changes).await.unwrap_err();
+        assert_eq!(failure.is_lease_changed, is_changed, "{method}: {}", failure.error);
+        assert!(failure.server.is_some());
+    }
 }

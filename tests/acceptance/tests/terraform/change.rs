@@ -8,18 +8,18 @@ use sim::{FaultKind, FaultRule};
 use crate::{A, server};
 
 /// Rewrites the module.
-fn rewrite(lab: &Lab, workspace: &Workspace, server: &str) {
+pub(crate) fn rewrite(lab: &Lab, workspace: &Workspace, server: &str) {
     workspace.main(&[&lab.provider().to_string(), server]);
 }
 
-fn time(state: &State, attribute: &str) -> Timestamp {
+pub(crate) fn time(state: &State, attribute: &str) -> Timestamp {
     let text = state.text(A, attribute);
     text.parse()
         .unwrap_or_else(|error| panic!("{attribute} = {text}: {error}"))
 }
 
 /// When the VM was last started, as its pool knows it.
-fn started(lab: &Lab, vm: &Vm) -> String {
+pub(crate) fn started(lab: &Lab, vm: &Vm) -> String {
     let metrics = lab.call(&vm.pool, "VM_metrics.get_start_time", json!([vm.text("metrics")]));
     metrics.to_string()
 }

@@ -45,7 +45,7 @@ fn another_pool_behind_the_url_is_an_error_and_the_state_stays() {
 }
 
 /// Makes all hosts of lab2 reachable or not.
-fn reachable(lab: &Lab, is_so: bool) {
+pub(crate) fn reachable(lab: &Lab, is_so: bool) {
     lab.wait_for(async {
         for host in ["xen21", "xen22", "xen23"] {
             lab.control()

@@ -20,6 +20,8 @@ mod hostile;
 mod interrupt;
 mod killed;
 mod later;
+mod lease;
+mod lease_elsewhere;
 mod many;
 mod marks;
 mod modules;
