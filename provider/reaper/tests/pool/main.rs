@@ -1,0 +1,8 @@
+//! The reaper in process, against a simulated pool.
+
+mod daemon;
+mod faults;
+mod lab;
+mod plans;
+mod rails;
+mod verdicts;
