@@ -36,7 +36,7 @@ const STATE_DIR: &str = "/var/lib/dynvm";
 /// How many deletions a pool sees in a cycle.
 const MAX_DELETIONS: u32 = 50;
 /// The file of the default history, in `state_dir`.
-const HISTORY_FILE: &str = "history.db";
+pub const HISTORY_FILE: &str = "history.db";
 
 /// What a reaper is told.
 #[derive(Debug, Clone)]
@@ -86,18 +86,6 @@ impl Config {
             history: HistorySetting::default(),
             state_dir: PathBuf::from(STATE_DIR),
             warnings: Vec::new(),
-        }
-    }
-
-    /// The URL of the history; none if none is kept.
-    pub fn history_url(&self) -> Option<Secret> {
-        match &self.history {
-            HistorySetting::StateDir => {
-                let file = self.state_dir.join(HISTORY_FILE);
-                Some(Secret::from(format!("sqlite://{}", file.display())))
-            }
-            HistorySetting::Url(url) => Some(url.clone()),
-            HistorySetting::Off => None,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use hcl_edit::parser::parse_body;
+use history::SinkUrl;
 use xenapi::Secret;
 
 use super::environment::Environment;
@@ -23,8 +24,6 @@ const KNOWN: [&str; 8] = [
     "history",
     "state_dir",
 ];
-/// How a history's URL begins.
-const SINKS: [&str; 4] = ["sqlite:///", "postgres://", "postgresql://", "jsonl:///"];
 
 /// Reads HCL.
 pub(super) fn read(path: &Path, text: &str, environment: &Environment) -> Result<Config, ConfigErrors> {
@@ -35,7 +34,7 @@ pub(super) fn read(path: &Path, text: &str, environment: &Environment) -> Result
             line: Some(error.location().line()),
             column: Some(error.location().column()),
         },
-        text: error.message().to_owned(),
+        text: syntax(&error),
     })?;
     let mut report = Report::new(path, text);
     let fields = Fields::of_body(&body, &mut report);
@@ -51,6 +50,16 @@ pub(super) fn read(path: &Path, text: &str, environment: &Environment) -> Result
     settings(&fields, &mut config, &mut report);
     config.warnings = report.close()?;
     Ok(config)
+}
+
+/// What is wrong with the syntax. Of an attribute that does not end the parser says only where it begins.
+fn syntax(error: &hcl_edit::parser::Error) -> String {
+    match error.message() {
+        "unexpected token" => {
+            "what begins here is not an attribute, or is not complete: is a brace, bracket or quote missing?".to_owned()
+        }
+        other => other.to_owned(),
+    }
 }
 
 /// All but the pools.
@@ -112,13 +121,11 @@ fn history(item: &Item<'_>, report: &mut Report<'_>) -> Option<HistorySetting> {
     if text == "none" {
         return Some(HistorySetting::Off);
     }
-    if SINKS.iter().any(|scheme| text.starts_with(scheme)) {
-        return Some(HistorySetting::Url(Secret::from(text)));
+    match text.parse::<SinkUrl>() {
+        Ok(_) => Some(HistorySetting::Url(Secret::from(text))),
+        Err(error) => {
+            report.fail(item.offset, &item.path, format!("neither \"none\" nor a URL: {error}"));
+            None
+        }
     }
-    report.fail(
-        item.offset,
-        &item.path,
-        "must be \"none\", or begin with sqlite:///, postgres:// or jsonl:///",
-    );
-    None
 }
