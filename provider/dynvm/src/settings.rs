@@ -15,6 +15,8 @@ pub(crate) struct Lab {
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) default_ttl: Duration,
     pub(crate) max_ttl: Duration,
+    /// How long an address may take where `timeouts.ip` does not say.
+    pub(crate) ip_timeout: Option<Duration>,
     /// pool -> the operating system aliases it has a template for.
     pub(crate) aliases: BTreeMap<String, BTreeSet<String>>,
 }

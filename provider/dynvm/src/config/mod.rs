@@ -1,6 +1,7 @@
 //! The provider's configuration: from HCL and environment to validated settings. Contacts no pool.
 
 mod environment;
+mod ini;
 mod pools;
 pub(crate) mod schema;
 mod tls;
@@ -32,8 +33,14 @@ pub(crate) fn read(config: &Value, version: &str) -> (Settings, Diagnostics) {
         originator: format!("dynvm-provider/{version}"),
         tls: tls::general(config, &mut found),
     };
-    let pools = pools::read(config, &environment, &defaults, &mut found);
-    let (default_ttl, max_ttl) = ttls(config, &mut found);
+    let (pools, common) = match config.get(ini::ATTRIBUTE).as_str() {
+        Some(file) => ini::read(file, &defaults, &mut found),
+        None => (
+            pools::read(config, &environment, &defaults, &mut found),
+            ini::Common::default(),
+        ),
+    };
+    let (default_ttl, max_ttl) = ttls(config, common.ttl, &mut found);
     if found.has_errors() {
         return (Settings::Absent, found);
     }
@@ -53,21 +60,22 @@ pub(crate) fn read(config: &Value, version: &str) -> (Settings, Diagnostics) {
         fleet,
         default_ttl,
         max_ttl,
+        ip_timeout: common.ip_timeout,
         aliases,
     };
     (Settings::Ready(Arc::new(lab)), found)
 }
 
-/// Both ttls of the provider: the default is never longer than the longest.
-fn ttls(config: &Value, found: &mut Diagnostics) -> (Duration, Duration) {
+/// Both ttls of the provider: as it says, else as the INI file says for both. The default is never longer than the longest.
+fn ttls(config: &Value, of_file: Option<Duration>, found: &mut Diagnostics) -> (Duration, Duration) {
     let text = |name: &str| {
         config
             .get(name)
             .as_str()
             .and_then(|text| engine::duration::parse(text).ok())
     };
-    let max = text("max_ttl").unwrap_or(MAX_TTL);
-    let default = text("default_ttl").unwrap_or(DEFAULT_TTL.min(max));
+    let max = text("max_ttl").or(of_file).unwrap_or(MAX_TTL);
+    let default = text("default_ttl").unwrap_or(of_file.unwrap_or(DEFAULT_TTL).min(max));
     if default > max {
         found.error_at(
             "default_ttl",

@@ -1,6 +1,7 @@
 //! The attribute table of the provider itself.
 
 use cty::Type;
+use engine::constraint::Constraint;
 use engine::rule::Rule;
 use engine::schema::{Attribute, Schema};
 
@@ -9,9 +10,21 @@ pub(crate) fn table() -> Schema {
     Schema::new(vec![
         Attribute::object_map("pools", pool()).optional().describe(
             "The pools to use, by a name of your choice. A pool is a XenAPI endpoint: a standalone host, or a resource pool. Two entries that turn \
-             out to be the same pool are an error. Without `pools` the environment may name one, called `default`: `DYNVM_URL`, `DYNVM_USERNAME`, \
+             out to be the same pool are an error. Without `pools` and `config_file` the environment may name one, called `default`: `DYNVM_URL`, `DYNVM_USERNAME`, \
              `DYNVM_PASSWORD`, `DYNVM_TLS_FINGERPRINT` (several with commas), `DYNVM_TLS_CA_FILE`, `DYNVM_TLS_INSECURE`.",
         ),
+        Attribute::string("config_file")
+            .optional()
+            .rule(Rule::length(1..=4096))
+            .describe(
+                "The INI file of the older service (`.dynvmservice.ini`), in place of `pools`. Each section `[xenhost<n>]` is a pool of that name, with \
+                 `host.name` (without a scheme: https), `host.user`, `host.password`, `host.storage.name`, `host.network.id` (part of the device of a \
+                 physical interface, such as `eth0`), `host.vms.max.<os>`, `host.tls.fingerprint`, `<os>.template` and `<os>.template.network` (a network's \
+                 name or UUID, or a device; before `host.network.id`). Sections that are members of one XenAPI pool are one, of which the first that knows the `os` \
+                 serves: its servers may start on any host of the pool. From `[common]`, `vm.expiry.minutes` is `default_ttl` and `max_ttl` unless \
+                 they are set here, and `vm.network.timeout.secs` is the default of a server's `timeouts.ip`. What is not read warns; what cannot be \
+                 honoured, such as `host.labels`, is an error.",
+            ),
         Attribute::object("tls", tls())
             .optional()
             .rule(at_most_one_trust())
@@ -36,6 +49,7 @@ pub(crate) fn table() -> Schema {
         "Throw-away VMs on your own XenServer and XCP-ng hosts: cloned from a template, up with an address, marked with an owner and an expiry, and \
          gone for sure afterwards. Configuring the provider contacts no pool; the first call that needs one logs in.",
     )
+    .rule(Constraint::conflicts(&["pools", "config_file"]))
 }
 
 fn pool() -> Vec<Attribute> {

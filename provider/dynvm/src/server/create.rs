@@ -16,7 +16,7 @@ pub(super) async fn create(settings: &SharedSettings, request: CreateRequest, cx
         Ok(lab) => lab,
         Err(diagnostics) => return refused(None, private, diagnostics),
     };
-    let spec = match request::spec(&planned) {
+    let spec = match request::spec(&planned, lab.ip_timeout) {
         Ok(spec) => spec,
         Err(diagnostics) => return refused(None, private, diagnostics),
     };

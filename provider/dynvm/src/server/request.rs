@@ -10,11 +10,12 @@ use fleet::{Image, ServerSpec, WaitPolicy};
 use super::schema::TIMEOUTS;
 use super::state::{cidrs, family};
 
-/// What a planned value asks for.
+/// What a planned value asks for; `ip_timeout` holds where it does not say how long an address may take.
 ///
 /// # Errors
 /// One diagnostic, if a value is not what the table promises.
-pub(super) fn spec(planned: &Value) -> Result<ServerSpec, Diagnostics> {
+pub(super) fn spec(planned: &Value, ip_timeout: Option<Duration>) -> Result<ServerSpec, Diagnostics> {
+    let is_ip_configured = planned.get("timeouts").get("ip").is_set();
     Ok(ServerSpec {
         name: required(planned, "name")?,
         image: image(planned)?,
@@ -30,7 +31,9 @@ pub(super) fn spec(planned: &Value) -> Result<ServerSpec, Diagnostics> {
             for_ip: planned.get("wait_for_ip").as_bool() != Some(false),
             family: family(planned),
             cidrs: cidrs(planned),
-            timeout: TIMEOUTS.get(planned, "ip"),
+            timeout: ip_timeout
+                .filter(|_| !is_ip_configured)
+                .unwrap_or_else(|| TIMEOUTS.get(planned, "ip")),
         },
         ip_attempts: number(planned, "ip_attempts")?.unwrap_or(2),
         keep_on_failure: planned.get("keep_on_failure").as_bool() == Some(true),
