@@ -29,6 +29,7 @@ pub(super) fn lab_with(default_ttl: Duration) -> Settings {
         fleet,
         default_ttl,
         max_ttl: hours(24),
+        ip_timeout: None,
         aliases: [("lab1".to_owned(), ["debian12".to_owned()].into())].into(),
     }))
 }
