@@ -2,6 +2,7 @@
 
 mod daemon;
 mod faults;
+mod killed;
 mod lab;
 mod plans;
 mod rails;
