@@ -114,7 +114,11 @@ impl Once {
 
     /// Looks at all pools and does what is decided; pools do not wait for each other. `told` hears of each deletion that ended.
     pub async fn run(&self, told: &(dyn Fn(&Ground, &Job, &Deed) + Sync)) -> Vec<Done> {
-        let looked = self.look().await;
+        Self::act(self.look().await, told).await
+    }
+
+    /// Does what was decided about pools that were looked at.
+    pub async fn act(looked: Vec<Looked>, told: &(dyn Fn(&Ground, &Job, &Deed) + Sync)) -> Vec<Done> {
         let runs = looked.into_iter().map(|looked| async move {
             let outcome = match looked.outcome {
                 Ok(seen) => Ok(Self::carry_out(seen, told).await),

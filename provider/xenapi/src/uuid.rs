@@ -14,7 +14,7 @@ pub struct InvalidUuid(pub String);
 
 impl Uuid {
     /// Makes a UUID of its 16 bytes.
-    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 }

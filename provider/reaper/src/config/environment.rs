@@ -1,4 +1,4 @@
-//! What the environment may say: one pool, and passwords.
+//! What the environment may say: one pool, passwords, and what is to be logged.
 
 use std::env;
 
@@ -32,6 +32,12 @@ impl Environment {
         Self {
             variables: variables.iter().map(owned).collect(),
         }
+    }
+
+    /// What is to be logged, if the environment says so: `DYNVM_LOG`.
+    #[must_use]
+    pub fn log_filter(&self) -> Option<String> {
+        self.get("DYNVM_LOG")
     }
 
     /// The pool that the environment names, if it names one: `DYNVM_URL` and its companions.

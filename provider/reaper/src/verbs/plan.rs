@@ -1,0 +1,186 @@
+//! `plan`: what `run --once` would do now, by the same planner.
+
+use serde::Serialize;
+use xenapi::Uuid;
+
+use super::{VerbError, looker};
+use crate::cli::{self, Form};
+use crate::decide::{Action, Decision, Plan, Target};
+use crate::once::{Looked, Seen};
+use crate::output::Printer;
+use crate::rails::Rail;
+use crate::setup::Setup;
+use crate::survey::SurveyError;
+
+/// The exit code if no pool could be read.
+const NO_POOL: u8 = 6;
+
+/// What is decided, as programs read it.
+#[derive(Debug, Serialize)]
+struct Document {
+    decisions: Vec<Decided>,
+    rails: Vec<Held>,
+}
+
+#[derive(Debug, Serialize)]
+struct Decided {
+    pool: String,
+    vm: String,
+    /// The disk, where that and not the VM is decided upon.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk: Option<String>,
+    name: String,
+    verdict: &'static str,
+    action: &'static str,
+    reason: String,
+    /// Nothing on it recalls dynvm.
+    #[serde(skip)]
+    is_unmarked: bool,
+}
+
+/// A rail, as programs read it.
+#[derive(Debug, Serialize)]
+pub(super) struct Held {
+    pool: String,
+    rail: &'static str,
+    reason: String,
+}
+
+/// Shows the plan.
+pub(super) async fn plan(setup: &Setup, options: &cli::Plan, printer: &mut Printer<'_>) -> Result<u8, VerbError> {
+    let looked = looker(setup).look().await;
+    let code = if looked.iter().all(|looked| looked.outcome.is_err()) {
+        NO_POOL
+    } else {
+        0
+    };
+    let document = document(&looked);
+    match printer.form() {
+        Form::Json => printer.json(&document)?,
+        Form::Table => show(&document, options, printer)?,
+    }
+    Ok(code)
+}
+
+fn document(looked: &[Looked]) -> Document {
+    let mut decisions = Vec::new();
+    let mut rails = Vec::new();
+    for Looked { pool, outcome } in looked {
+        match outcome {
+            Ok(seen) => {
+                decisions.extend(seen.plan.decisions.iter().map(|decision| Decided::of(pool, decision)));
+                decisions.extend(unmarked(pool, seen));
+                rails.extend(held(pool, &seen.plan));
+            }
+            Err(error) => rails.push(Held::unread(pool, error)),
+        }
+    }
+    Document { decisions, rails }
+}
+
+/// What holds a plan back.
+pub(super) fn held(pool: &str, plan: &Plan) -> Vec<Held> {
+    plan.rails.iter().map(|rail| Held::of(pool, rail)).collect()
+}
+
+/// The VMs that the planner does not need to look at.
+fn unmarked(pool: &str, seen: &Seen) -> Vec<Decided> {
+    let mut others: Vec<&(Uuid, Box<str>)> = seen.ground.survey.others.values().collect();
+    others.sort_by_key(|(uuid, name)| (name, uuid));
+    let decided = others.into_iter().map(|(uuid, name)| Decided {
+        pool: pool.to_owned(),
+        vm: uuid.to_string(),
+        disk: None,
+        name: name.to_string(),
+        verdict: "foreign",
+        action: word(Action::Keep),
+        reason: "not dynvm's: carries no mark".to_owned(),
+        is_unmarked: true,
+    });
+    decided.collect()
+}
+
+fn word(action: Action) -> &'static str {
+    match action {
+        Action::Delete => "delete",
+        Action::Keep => "keep",
+    }
+}
+
+impl Decided {
+    fn of(pool: &str, decision: &Decision) -> Self {
+        Self {
+            pool: pool.to_owned(),
+            vm: decision.vm.to_string(),
+            disk: match &decision.target {
+                Target::Vm(_) => None,
+                Target::Disk(_, disk) => Some(disk.to_string()),
+            },
+            name: decision.name.clone(),
+            verdict: decision.verdict,
+            action: word(decision.action),
+            reason: decision.reason.clone(),
+            is_unmarked: false,
+        }
+    }
+}
+
+impl Held {
+    fn of(pool: &str, rail: &Rail) -> Self {
+        Self {
+            pool: pool.to_owned(),
+            rail: rail.name(),
+            reason: rail.to_string(),
+        }
+    }
+
+    /// A pool that was not read holds back everything there.
+    pub(super) fn unread(pool: &str, error: &SurveyError) -> Self {
+        let rail = match error {
+            SurveyError::Incomplete { listed, counted } => Rail::Incomplete {
+                listed: *listed,
+                counted: *counted,
+            },
+            SurveyError::Call(_) | SurveyError::Nameless => Rail::Unreadable { why: error.to_string() },
+        };
+        Self::of(pool, &rail)
+    }
+
+    /// For people: what holds, where, and why.
+    pub(super) fn text(&self) -> String {
+        format!("rail {} in {}: {}", self.rail, self.pool, self.reason)
+    }
+}
+
+fn show(document: &Document, options: &cli::Plan, printer: &mut Printer<'_>) -> Result<(), VerbError> {
+    let count = |action: Action| {
+        let all = document.decisions.iter().filter(|decided| !decided.is_unmarked);
+        all.filter(|decided| decided.action == word(action)).count()
+    };
+    let unmarked = document.decisions.iter().filter(|decided| decided.is_unmarked).count();
+    let shown = document
+        .decisions
+        .iter()
+        .filter(|decided| options.all || !decided.is_unmarked);
+    let rows = shown.map(|decided| {
+        [
+            decided.pool.clone(),
+            decided.verdict.to_owned(),
+            decided.action.to_owned(),
+            decided.name.clone(),
+            decided
+                .disk
+                .as_ref()
+                .map_or_else(|| decided.vm.clone(), |disk| format!("disk {disk}")),
+            decided.reason.clone(),
+        ]
+    });
+    printer.table(["pool", "verdict", "action", "name", "vm", "reason"], rows.collect())?;
+    for rail in &document.rails {
+        printer.line(rail.text())?;
+    }
+    let (deleted, kept) = (count(Action::Delete), count(Action::Keep));
+    Ok(printer.line(format_args!(
+        "{deleted} to delete, {kept} to keep, {unmarked} without any mark"
+    ))?)
+}
