@@ -258,3 +258,143 @@ impl std::fmt::Display for Verdict {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fleet::BirthName;
+    use fleet::lease::VmMarks;
+    use proptest::prelude::*;
+    use xenapi::{PowerState, Ref};
+
+    use super::*;
+
+    const VM: &str = "0ee5f2a5-9c5c-4dcd-a1f4-9c7d6e1b8a10";
+    const OTHER: &str = "11111111-9c5c-4dcd-a1f4-9c7d6e1b8a10";
+    const SPEC: (&str, &str) = (
+        "dynvm:spec",
+        r#"{"request_id":"00000000000000000000000007","provider":"0.1.0","created_at":"2026-11-20T10:00:00Z"}"#,
+    );
+    const PAST: &str = "dynvm:expires=2026-11-20T09:59:00Z/01JD4Q8QCGTF0000000000000A";
+    const FUTURE: &str = "dynvm:expires=2026-11-20T11:00:00Z/01JD4Q8QCGTF0000000000000B";
+    const CREATING: &str = "dynvm:creating=2026-11-20T09:59:00Z";
+    const BIRTH: &str = "dynvm-new-01JD4Q8QCGTF0000000000000A-1763632740";
+
+    fn now() -> Timestamp {
+        "2026-11-20T10:00:00Z".parse().unwrap()
+    }
+
+    fn sight(kind: Kind, name: &str, tags: &[&str], keys: &[(&str, &str)]) -> Sight {
+        let uuid: Uuid = VM.parse().unwrap();
+        Sight {
+            vm: Ref::new("OpaqueRef:vm"),
+            uuid,
+            name: name.to_owned(),
+            kind,
+            power_state: PowerState::Halted,
+            host: Ref::new(""),
+            cpus: 1,
+            memory_bytes: 1,
+            marks: VmMarks::read(&uuid, tags.iter().copied(), keys.iter().copied()),
+            birth: BirthName::parse(name),
+            operation: None,
+            block: None,
+        }
+    }
+
+    fn check(kind: Kind, name: &str, tags: &[&str], keys: &[(&str, &str)], expect: &str) {
+        let verdict = classify(&sight(kind, name, tags, keys), now(), Duration::ZERO);
+        assert_eq!(verdict.label(), expect, "{name} {tags:?} {keys:?}: {verdict}");
+    }
+
+    #[test]
+    fn judges_by_other_config_and_lets_tags_only_prolong() {
+        let own = ("dynvm:vm", VM);
+        let tag = format!("dynvm:vm={VM}");
+        let vm = |tags: &[&str], keys: &[(&str, &str)], expect: &str| check(Kind::Vm, "web", tags, keys, expect);
+        vm(&[], &[], "foreign");
+        vm(&[&tag, PAST], &[], "foreign");
+        vm(&[], &[own, (PAST, "")], "uncertain");
+        vm(&[], &[own, SPEC, (PAST, "")], "expired");
+        vm(&[&tag, FUTURE], &[own, SPEC, (PAST, "")], "living");
+        vm(&[FUTURE], &[own, SPEC, (PAST, "")], "expired");
+        vm(&["dynvm:keep"], &[own, SPEC, (PAST, "")], "kept");
+        vm(&["dynvm:expires=soon"], &[own, SPEC, (PAST, "")], "uncertain");
+        vm(&[], &[own, SPEC, (CREATING, "")], "unfinished");
+        vm(&[], &[own, SPEC, (CREATING, ""), (FUTURE, "")], "living");
+        vm(&[CREATING], &[own, SPEC], "unlimited");
+        vm(&[], &[("dynvm:vm", OTHER), SPEC, (PAST, "")], "copy");
+        check(Kind::Snapshot, "web", &[], &[own, SPEC, (PAST, "")], "snapshot");
+        check(Kind::ControlDomain, "web", &[], &[own, SPEC, (PAST, "")], "foreign");
+        check(Kind::DefaultTemplate, "web", &[], &[own, SPEC, (PAST, "")], "foreign");
+        check(Kind::Template, "web", &[], &[own, SPEC, (PAST, "")], "template");
+    }
+
+    #[test]
+    fn a_clone_without_marks_is_judged_by_its_name_and_its_marks_are_its_templates() {
+        let own = ("dynvm:vm", VM);
+        let born =
+            |tags: &[&str], keys: &[(&str, &str)], expect: &str| check(Kind::Template, BIRTH, tags, keys, expect);
+        born(&[], &[], "leftover");
+        born(
+            &["dynvm:keep"],
+            &[("dynvm:keep", ""), ("dynvm:vm", OTHER), SPEC, (FUTURE, "")],
+            "leftover",
+        );
+        born(&["dynvm:keep"], &[own, SPEC, (CREATING, "")], "unfinished");
+        born(&[], &[own, SPEC, (CREATING, ""), ("dynvm:keep", "")], "kept");
+        born(&[], &[own, SPEC, (PAST, "")], "template");
+        born(&[&format!("dynvm:vm={VM}"), FUTURE], &[], "uncertain");
+        let later = BIRTH.replace("1763632740", "9999999999");
+        check(Kind::Template, &later, &[], &[], "newborn");
+        check(Kind::Vm, "dynvm-new-mine", &[], &[], "foreign");
+    }
+
+    #[test]
+    fn an_expiry_counts_when_the_grace_is_over() {
+        let keys = [("dynvm:vm", VM), SPEC, (PAST, "")];
+        let sight = sight(Kind::Vm, "web", &[], &keys);
+        for (grace, expect) in [(59, "expired"), (60, "expired"), (61, "living"), (u64::MAX, "living")] {
+            let verdict = classify(&sight, now(), Duration::from_secs(grace));
+            assert_eq!(verdict.label(), expect, "{grace}");
+        }
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        let uuids = prop_oneof![Just(VM.to_owned()), Just(OTHER.to_owned()), any::<String>()];
+        prop_oneof![
+            uuids.prop_map(|uuid| format!("dynvm:vm={uuid}")),
+            Just("dynvm:keep".to_owned()),
+            Just(PAST.to_owned()),
+            Just(FUTURE.to_owned()),
+            Just(CREATING.to_owned()),
+            "dynvm:(expires|creating|owner|reaping|spec|vm)?=?.{0,40}",
+            any::<String>(),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_written_there_only_a_servers_own_other_config_or_a_birth_name_condemns(
+            tags in prop::collection::vec(text(), 0..6),
+            keys in prop::collection::vec((text(), any::<String>()), 0..6),
+            is_named in any::<bool>(),
+            name in prop_oneof![Just(BIRTH.to_owned()), Just("web".to_owned()), any::<String>()],
+            kind in prop_oneof![Just(Kind::Vm), Just(Kind::Template), Just(Kind::Snapshot), Just(Kind::ControlDomain)],
+        ) {
+            let mut pairs: Vec<(&str, &str)> = keys.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+            if is_named {
+                pairs.extend([("dynvm:vm", VM), SPEC]);
+            }
+            let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
+            let verdict = classify(&sight(kind, &name, &tags, &pairs), now(), Duration::ZERO);
+            if verdict.due_since().is_some() {
+                prop_assert!(matches!(kind, Kind::Vm | Kind::Template));
+                let own = "dynvm:vm=".to_owned() + VM;
+                let has_own = keys.iter().any(|(key, _)| *key == own);
+                prop_assert!(is_named || has_own || name == BIRTH);
+                let has_key = |wanted: &str| pairs.iter().any(|(key, _)| *key == wanted);
+                prop_assert!(name == BIRTH || !has_key("dynvm:keep") && !has_key(FUTURE));
+            }
+        }
+    }
+}
