@@ -399,13 +399,9 @@ fn the_example_configuration_knows_the_defaults() {
     assert_eq!(told.grace, default.grace);
     assert_eq!(told.max_deletions, default.max_deletions);
     assert_eq!(told.state_dir, default.state_dir);
-    let HistorySetting::Url(history) = told.history else {
-        panic!("the example names a history");
-    };
-    assert_eq!(
-        Some(history.expose()),
-        default.history_url().as_ref().map(|url| url.expose())
-    );
+    let in_state_dir = format!("sqlite://{}/history.db", default.state_dir.display());
+    assert_eq!(told.history, HistorySetting::Url(in_state_dir.into()));
+    assert_eq!(default.history, HistorySetting::StateDir);
     assert_eq!(
         (default.max_ttl, default.listen, default.owners),
         (None, None, Vec::new())
