@@ -38,6 +38,9 @@ struct Arguments {
     /// Writes the pools as a Terraform variable file (JSON) with the one variable `pools`: name -> url, username, password, fingerprints.
     #[arg(long, value_name = "FILE")]
     tfvars: Option<PathBuf>,
+    /// Writes the pools as the `pools` of a reaper's configuration (HCL).
+    #[arg(long, value_name = "FILE")]
+    reaper: Option<PathBuf>,
     /// Ports of the hosts in the order of the world; those not given are free ones.
     #[arg(long, value_name = "127.0.0.1:PORT")]
     listen: Vec<SocketAddr>,
@@ -128,6 +131,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(path) = &arguments.tfvars {
         write_whole(path, &format!("{:#}\n", tfvars(&simulator)))?;
     }
+    if let Some(path) = &arguments.reaper {
+        write_whole(path, &reaper(&simulator)?)?;
+    }
     if let Some(path) = &arguments.ready_file {
         write_whole(path, &format!("{ready:#}\n"))?;
     }
@@ -179,6 +185,19 @@ fn tfvars(simulator: &Simulator) -> Json {
         (pool.name, values)
     });
     json!({ "pools": pools.collect::<serde_json::Map<_, _>>() })
+}
+
+/// The pools as a reaper wants them.
+fn reaper(simulator: &Simulator) -> anyhow::Result<String> {
+    let pools = simulator.pools().into_iter().map(|pool| {
+        let mut values = json!({ "url": pool.url, "username": pool.username, "password": pool.password });
+        if !pool.member_fingerprints.is_empty() {
+            values["tls"] = json!({ "fingerprints": pool.member_fingerprints });
+        }
+        (pool.name, values)
+    });
+    let pools: serde_json::Map<_, _> = pools.collect();
+    hcl::to_string(&json!({ "pools": pools })).context("the pools cannot be written as HCL")
 }
 
 /// All objects of the simulator that wrote this file.

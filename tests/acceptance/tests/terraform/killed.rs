@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use acceptance::{Lab, Running, Tool, Workspace, assert_unchanged};
+use acceptance::{Lab, Reaper, Running, Tool, Workspace, assert_unchanged};
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use sim::HoldPoint;
@@ -93,9 +93,9 @@ fn kill(tool: &Tool, death: Death, prepare: fn(&Lab)) -> BTreeMap<String, String
     let left = left_behind(&lab, &before);
 
     lab.control().set_clock_offset(POOL, 0).expect("the time of day");
-    for uuid in left.keys() {
-        lab.control().destroy_vm(uuid).expect("it is there");
-    }
+    let reaped = Reaper::new(&lab).run_once().expect_success();
+    let is_collected = left.keys().all(|uuid| !lab.has_vm(uuid));
+    assert!(is_collected, "not collected: {left:?}\n{reaped}");
     if is_known {
         workspace.destroy();
     }
