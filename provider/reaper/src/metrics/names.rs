@@ -89,7 +89,7 @@ pub(super) const UP: Metric<1> = Metric::gauge(
 pub(super) const MANAGED_VMS: Metric<2> = Metric::gauge(
     "dynvm_reaper_managed_vms",
     ["pool", "verdict"],
-    "VMs with dynvm's marks, by what the reaper thinks of them.",
+    "VMs with dynvm's marks or a birth name, by what the reaper thinks of them.",
 );
 
 pub(super) const OLDEST_OVERDUE_SECONDS: Metric<1> = Metric::gauge(
