@@ -94,3 +94,27 @@ fn unexpected(name: &str) -> Diagnostics {
     .at(name)
     .into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configured_wait_goes_before_the_providers() {
+        let wait = |configured: Value, of_provider: Option<u64>| {
+            let planned = super::super::schema::table()
+                .empty()
+                .with("name", "web")
+                .with("os", "debian12")
+                .with("ttl", "1h")
+                .with("timeouts", configured);
+            let spec = spec(&planned, of_provider.map(Duration::from_secs)).expect("a spec");
+            spec.wait.timeout.as_secs()
+        };
+        let ip = |text: &str| Value::object([("ip", Value::from(text))]);
+        assert_eq!(wait(Value::Null, None), 400);
+        assert_eq!(wait(Value::Null, Some(90)), 90);
+        assert_eq!(wait(Value::object([("create", Value::from("30m"))]), Some(90)), 90);
+        assert_eq!(wait(ip("2m"), Some(90)), 120);
+    }
+}

@@ -9,6 +9,7 @@
 mod address;
 mod certificates;
 mod change;
+mod config_file;
 mod create;
 mod data;
 mod destroy;
