@@ -30,7 +30,10 @@ pub use choices::Choices;
 pub use config::{Duplicates, FleetConfig, NetworkChoice, PoolSettings};
 pub use error::{ConnectionField, Error, Subject, VmName, What};
 pub use fleet::Fleet;
-pub use lifecycle::{CreateFailure, DeleteReport, Grounds, KeptDisk, Recheck, Removed, Stage, UpdateFailure};
+pub use lifecycle::{
+    CreateFailure, DeleteReport, ExtendError, Extended, Extension, Grounds, KeptDisk, Recheck, Removed, Stage,
+    UpdateFailure, extend,
+};
 pub use server::{AddressSource, Lease, Named, PowerState, Server, Timings};
 pub use spec::{
     Birth, CapacityQuery, Changes, Family, Image, ListFilter, ServerKey, ServerQuery, ServerSpec, WaitPolicy,

@@ -10,7 +10,7 @@ use crate::lease::{Expires, LeaseRecord, Renewal};
 use crate::pool::{later, whole_seconds};
 
 /// How much time the creation lease must have left to be removed beside the read.
-const MARGIN: Duration = Duration::from_secs(60);
+pub(super) const MARGIN: Duration = Duration::from_secs(60);
 
 /// Writes the lease; it begins now, by the coordinator's clock.
 pub(super) async fn finish(plan: &Plan, bounds: &Bounds, made: &mut Made) -> Result<(), Error> {
