@@ -28,7 +28,7 @@ mod transport;
 mod uuid;
 mod wire;
 
-pub use self::calls::{MemoryLimits, NewVbd, NewVdi, NewVif, Objects, Template};
+pub use self::calls::{MemoryLimits, NewVbd, NewVdi, NewVif, Objects, Rights, Template};
 pub use self::counters::{Counters, Tally};
 pub use self::endpoint::{Endpoint, EndpointError, Scheme};
 pub use self::error::{Error, ErrorKind, Outcome};

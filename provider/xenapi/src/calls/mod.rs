@@ -3,6 +3,7 @@
 mod host;
 mod network;
 mod pool;
+mod session;
 mod storage;
 mod task;
 mod vm;
@@ -13,6 +14,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 pub use self::network::NewVif;
+pub use self::session::Rights;
 pub use self::storage::{NewVbd, NewVdi};
 pub use self::vm::{MemoryLimits, Template};
 

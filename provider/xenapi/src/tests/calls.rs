@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::server::{EMPTY_MAP, EMPTY_SET, NO, SESSION, Server, YES, failure, host_metrics, ok, record};
-use crate::{Filter, GuestMetrics, MemoryLimits, Outcome, PowerState, Ref, Template, TextMap, Uuid, Vm};
+use crate::{Filter, GuestMetrics, MemoryLimits, Outcome, PowerState, Ref, Rights, Template, TextMap, Uuid, Vm};
 
 const VM: &str = "OpaqueRef:6c1f0a3e-0000-4000-8000-000000000001";
 
@@ -74,6 +74,27 @@ async fn reads_a_record_as_xapi_writes_it() {
     assert_eq!(server.methods(), ["session.login_with_password", "VM.get_record"]);
     assert_eq!(seen[1].strings(), [SESSION, VM]);
     assert_eq!(seen[0].strings()[3], "dynvm-test/1");
+}
+
+#[tokio::test]
+async fn asks_what_the_user_may_do_without_showing_the_session() {
+    let server = Server::xapi(|seen| match seen.method.as_str() {
+        "session.get_is_local_superuser" => ok(NO),
+        _ => ok("<value><array><data><value>VM.add_tags</value><value>vm.add_to_other_config/key:folder</value></data></array></value>"),
+    })
+    .await;
+    let rights = server.pool().rights().await.unwrap();
+    assert!(rights.allow("VM.add_tags") && !rights.allow("VM.add_to_other_config"));
+    assert_eq!(server.seen()[2].strings(), [SESSION, SESSION]);
+
+    let superuser = Server::xapi(|_| ok(YES)).await;
+    assert_eq!(superuser.pool().rights().await.unwrap(), Rights::Superuser);
+    assert!(Rights::Superuser.allow("VM.destroy"));
+
+    let broken = Server::xapi(|_| failure(&["HANDLE_INVALID", "session", SESSION])).await;
+    let error = broken.pool().rights().await.unwrap_err();
+    let secret = SESSION.trim_start_matches("OpaqueRef:");
+    assert!(!format!("{error} {error:?}").contains(secret), "{error:?}");
 }
 
 #[tokio::test]
