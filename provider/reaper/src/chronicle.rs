@@ -103,11 +103,13 @@ impl Chronicle {
     /// Takes in how a deletion ended.
     pub fn deleted(&self, survey: &Survey, job: &Job, deed: &Deed, now: Timestamp) {
         let Some(inner) = &self.0 else { return };
-        let Deed::Deleted { disk_bytes, took, .. } = deed else {
-            return;
-        };
         let (Some(sight), Some(vm)) = (job.sight(), vm_uuid(&job.decision.vm)) else {
             return;
+        };
+        let (disk_bytes, took) = match deed {
+            Deed::Deleted { disk_bytes, took, .. } => (disk_bytes, took),
+            Deed::Gone => return self.vanished(sight, now),
+            Deed::GivenUp { .. } | Deed::Failed { .. } => return,
         };
         let known = inner
             .forget(&sight.uuid)

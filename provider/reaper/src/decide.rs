@@ -50,7 +50,7 @@ pub struct Decision {
     pub action: Action,
     /// Why.
     pub reason: String,
-    /// Since when it is due, if it is.
+    /// Since when it is to be deleted, whether that happens now or something holds it up; `None` if it is not.
     pub due_since: Option<Timestamp>,
 }
 
@@ -152,6 +152,16 @@ pub fn decide(survey: &Survey, at: &Circumstances<'_>) -> Plan {
     }
 }
 
+impl Action {
+    /// The word for it, as in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Action::Delete => "delete",
+            Action::Keep => "keep",
+        }
+    }
+}
+
 impl Decision {
     /// The UUID of what is decided upon.
     pub fn uuid(&self) -> Uuid {
@@ -185,13 +195,12 @@ fn is_managed(verdict: &str) -> bool {
 }
 
 fn about_vm(sight: &Sight, at: &Circumstances<'_>) -> Draft {
-    let due = due(sight, at.now, at.policy);
-    let (verdict, held) = match due {
-        Ok((verdict, _)) => {
+    let (verdict, due_since, held) = match due(sight, at.now, at.policy) {
+        Ok((verdict, since)) => {
             let held = held(sight, &verdict, at);
-            (verdict, held)
+            (verdict, after_grace(since, at.policy), held)
         }
-        Err((verdict, reason)) => (verdict, Some((reason, None))),
+        Err((verdict, reason)) => (verdict, None, Some((reason, None))),
     };
     let (action, reason, again) = match held {
         None => (Action::Delete, verdict.to_string(), None),
@@ -201,10 +210,7 @@ fn about_vm(sight: &Sight, at: &Circumstances<'_>) -> Draft {
         Expiry::Lease(expires) => !at.acknowledged.contains(&expires.id) && is_young(expires.made_at(), at.now),
         Expiry::Creating(_) | Expiry::Never => false,
     };
-    let due_at = verdict.due_at().and_then(|due| {
-        let grace = SignedDuration::try_from(at.policy.grace).ok()?;
-        due.checked_add(grace).ok()
-    });
+    let due_at = verdict.due_at().and_then(|due| after_grace(due, at.policy));
     Draft {
         is_by_young_mark: is_by_young_mark && action == Action::Delete,
         next: again.or(due_at),
@@ -215,9 +221,14 @@ fn about_vm(sight: &Sight, at: &Circumstances<'_>) -> Draft {
             verdict: verdict.label(),
             action,
             reason: reason + &remark(sight, &verdict, at.policy),
-            due_since: verdict.due_since(),
+            due_since,
         },
     }
+}
+
+fn after_grace(end: Timestamp, policy: &Policy) -> Option<Timestamp> {
+    let grace = SignedDuration::try_from(policy.grace).ok()?;
+    end.checked_add(grace).ok()
 }
 
 /// What stands in the way of something that is due, and when it is worth another look.

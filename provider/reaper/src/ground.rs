@@ -140,7 +140,14 @@ impl Ground {
     /// # Errors
     /// The pool was not read whole; the old survey stays, and is not to be acted on.
     pub async fn survey(&mut self) -> Result<(), SurveyError> {
-        self.survey = Survey::take(&self.crew.client).await?;
+        let survey = Survey::take(&self.crew.client).await?;
+        if survey.uuid != self.survey.uuid {
+            return Err(SurveyError::OtherPool {
+                expected: self.survey.uuid,
+                found: survey.uuid,
+            });
+        }
+        self.survey = survey;
         self.follow_coordinator();
         Ok(())
     }

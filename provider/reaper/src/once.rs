@@ -156,11 +156,16 @@ impl Once {
 impl Ending {
     /// Sums up a run.
     pub fn of(done: &[Done]) -> Self {
-        let is_unread = |done: &Done| matches!(done.outcome, Err(SurveyError::Call(_) | SurveyError::Nameless));
+        let is_unread = |done: &Done| {
+            matches!(
+                done.outcome,
+                Err(SurveyError::Call(_) | SurveyError::Nameless | SurveyError::OtherPool { .. })
+            )
+        };
         let is_held = |done: &Done| match &done.outcome {
             Ok((plan, _)) => plan.held_back > 0,
             Err(SurveyError::Incomplete { .. }) => true,
-            Err(SurveyError::Call(_) | SurveyError::Nameless) => false,
+            Err(SurveyError::Call(_) | SurveyError::Nameless | SurveyError::OtherPool { .. }) => false,
         };
         let has_failed = |done: &Done| match &done.outcome {
             Ok((_, deeds)) => deeds.iter().any(|(_, deed)| matches!(deed, Deed::Failed { .. })),

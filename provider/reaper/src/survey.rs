@@ -20,7 +20,7 @@ use crate::rails::PAUSE;
 use crate::sight::Sight;
 
 /// How long the listing of one class may take.
-const LISTING: Duration = Duration::from_secs(120);
+const LISTING: Duration = Duration::from_secs(60);
 /// How often a listing is taken whose count is not the pool's own: VMs come and go meanwhile.
 const TRIES: u32 = 3;
 
@@ -66,6 +66,14 @@ pub enum SurveyError {
     /// The pool does not say who it is.
     #[error("the pool does not describe itself")]
     Nameless,
+    /// Behind the address is another pool than before.
+    #[error("this is the pool {found}, not {expected} as before")]
+    OtherPool {
+        /// The pool before.
+        expected: Uuid,
+        /// The pool now.
+        found: Uuid,
+    },
     /// Not all VMs were listed, again and again.
     #[error("{listed} VMs were listed, and the pool counts {counted}")]
     Incomplete {

@@ -9,13 +9,13 @@
 //! ```
 //! While blind nothing is decided. A pool with nothing due costs one long poll a minute and, every ten minutes, a survey.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use xenapi::{EventClass, Interest, Loss, Notice, Pool, Ref, Subscription, Uuid, Vm};
@@ -36,7 +36,7 @@ use crate::survey::{Applied, Survey, SurveyError};
 /// How often everything is listed anew although events told of each change.
 const RELIST: Duration = Duration::from_secs(600);
 /// How long a loop may be without a sign of life: a survey of a large pool takes its time.
-const SILENCE: Duration = Duration::from_secs(400);
+const SILENCE: Duration = Duration::from_secs(600);
 /// How often a loop looks at what it knows, without asking anybody.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 /// The same while a rail holds something back: a person may have let it go.
@@ -83,6 +83,8 @@ struct Watch {
 struct Tended {
     ground: Ground,
     crew: JoinSet<(Job, Deed)>,
+    /// What each task of the crew deletes: a task that breaks off does not say.
+    at_work: HashMap<Id, Uuid>,
     /// Jobs that wait for a free hand.
     waiting: Vec<Job>,
     /// What was given up, and until when it is left alone.
@@ -158,8 +160,9 @@ impl Watch {
         false
     }
 
+    /// The pool is another loop's, and so are its figures.
     async fn stand_by(&self) {
-        self.metrics.read();
+        self.shared.metrics.remove(self.client.name());
         while !self.shared.stop.is_cancelled() {
             self.pulse.tick();
             self.rest(LONGEST_PAUSE).await;
@@ -179,7 +182,7 @@ impl Watch {
         self.metrics.unreadable();
         let rail = match error {
             SurveyError::Incomplete { .. } => "listing-incomplete",
-            SurveyError::Call(_) | SurveyError::Nameless => "listing-failed",
+            SurveyError::Call(_) | SurveyError::Nameless | SurveyError::OtherPool { .. } => "listing-failed",
         };
         self.metrics.rail(rail, RailState::Active);
     }
@@ -192,6 +195,7 @@ impl Watch {
         let mut tended = Tended {
             ground,
             crew: JoinSet::new(),
+            at_work: HashMap::new(),
             waiting: Vec::new(),
             resting: BTreeMap::new(),
             wake: now,
@@ -207,8 +211,8 @@ impl Watch {
         while self.step(&mut tended, &mut events).await {
             self.pulse.tick();
         }
-        while let Some(ended) = tended.crew.join_next().await {
-            self.ended(&mut tended, ended.ok());
+        while let Some(ended) = tended.crew.join_next_with_id().await {
+            self.ended(&mut tended, ended);
         }
         tended.ground.remember();
     }
@@ -218,8 +222,8 @@ impl Watch {
         tokio::select! {
             biased;
             () = self.shared.stop.cancelled() => return false,
-            Some(ended) = tended.crew.join_next(), if !tended.crew.is_empty() => {
-                self.ended(tended, ended.ok());
+            Some(ended) = tended.crew.join_next_with_id(), if !tended.crew.is_empty() => {
+                self.ended(tended, ended);
                 self.send(tended);
                 tended.wake = Instant::now();
             }
@@ -232,7 +236,12 @@ impl Watch {
 
     /// Lists everything anew; while that fails, the loop is blind.
     async fn survey(&self, tended: &mut Tended) {
-        match tended.ground.survey().await {
+        let surveyed = tokio::select! {
+            biased;
+            () = self.shared.stop.cancelled() => return,
+            surveyed = tended.ground.survey() => surveyed,
+        };
+        match surveyed {
             Ok(()) => self.surveyed(tended),
             Err(error) => {
                 self.unreadable(&error);
@@ -352,19 +361,31 @@ impl Watch {
     fn send(&self, tended: &mut Tended) {
         while tended.crew.len() < AT_ONCE && !tended.waiting.is_empty() {
             let job = tended.waiting.remove(0);
-            tended.crew.spawn(carry_out(Arc::clone(tended.ground.crew()), job));
+            let uuid = job.decision.uuid();
+            let task = tended.crew.spawn(carry_out(Arc::clone(tended.ground.crew()), job));
+            tended.at_work.insert(task.id(), uuid);
         }
     }
 
-    fn ended(&self, tended: &mut Tended, ended: Option<(Job, Deed)>) {
-        let Some((job, deed)) = ended else {
-            // A panic in a deletion ends that deletion alone; what was in its hand stays there until the next start.
-            tracing::error!(pool = self.client.name(), "a deletion broke off");
-            return self.metrics.deletion(Deletion::Failed);
+    fn ended(&self, tended: &mut Tended, ended: Result<(Id, (Job, Deed)), JoinError>) {
+        let now = tended.ground.now();
+        let (job, deed) = match ended {
+            Ok((id, ended)) => {
+                tended.at_work.remove(&id);
+                ended
+            }
+            Err(broken) => {
+                tracing::error!(pool = self.client.name(), error = %broken, "a deletion broke off");
+                self.metrics.deletion(Deletion::Failed);
+                if let Some(uuid) = tended.at_work.remove(&broken.id()) {
+                    tended.ground.release(&uuid);
+                    tended.ground.memory.failed(&uuid, "it broke off".to_owned(), now);
+                }
+                return;
+            }
         };
         report::ended(self.client.name(), &job.decision, &deed);
         self.metrics.deletion(result(&deed));
-        let now = tended.ground.now();
         tended.ground.ended(&job, &deed, now);
         self.shared.chronicle.deleted(&tended.ground.survey, &job, &deed, now);
         let uuid = job.decision.uuid();

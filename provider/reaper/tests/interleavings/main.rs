@@ -6,6 +6,13 @@
 //! Never: somebody was told that the VM will live, and it is destroyed all the same; a living server has no expiry at all and no birth
 //! name that gives it one; a claim is held on what is not dynvm's, not over, or kept.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of a test fail by panicking"
+)]
+
 mod actor;
 mod state;
 
