@@ -18,6 +18,10 @@ use crate::steadiness::Steadiness;
 pub const SEEN_APART: SignedDuration = SignedDuration::from_mins(10);
 /// After so many failures something is quarantined: reported, and tried rarely.
 pub const QUARANTINED_AFTER: u32 = 6;
+/// What is kept in the folder in which a reaper remembers.
+pub const FILES: [&str; 2] = [MEMORY, ACKNOWLEDGED];
+const MEMORY: &str = "memory.json";
+const ACKNOWLEDGED: &str = "acknowledged.json";
 const RARELY: SignedDuration = SignedDuration::from_hours(6);
 const FIRST_PAUSE_SECONDS: i64 = 30;
 
@@ -162,7 +166,7 @@ impl StateDir {
 
     /// Reads what is remembered. What cannot be read is forgotten, with a warning.
     pub fn memory(&self) -> Memory {
-        self.read("memory.json")
+        self.read(MEMORY)
     }
 
     /// Replaces what is remembered, whole.
@@ -170,12 +174,12 @@ impl StateDir {
     /// # Errors
     /// The file cannot be written.
     pub fn remember(&self, memory: &Memory) -> io::Result<()> {
-        self.write("memory.json", memory)
+        self.write(MEMORY, memory)
     }
 
     /// Reads what a person acknowledged.
     pub fn acknowledged(&self) -> Acknowledged {
-        let texts: BTreeSet<String> = self.read("acknowledged.json");
+        let texts: BTreeSet<String> = self.read(ACKNOWLEDGED);
         texts.iter().filter_map(|text| Ulid::from_string(text).ok()).collect()
     }
 
@@ -185,7 +189,7 @@ impl StateDir {
     /// The file cannot be written.
     pub fn acknowledge(&self, marks: &Acknowledged) -> io::Result<()> {
         let texts: BTreeSet<String> = marks.iter().map(ToString::to_string).collect();
-        self.write("acknowledged.json", &texts)
+        self.write(ACKNOWLEDGED, &texts)
     }
 
     fn read<T: Default + for<'de> Deserialize<'de>>(&self, name: &str) -> T {

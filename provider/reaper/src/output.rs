@@ -54,6 +54,18 @@ impl<'a> Printer<'a> {
         serde_json::to_writer_pretty(&mut self.out, value)?;
         writeln!(self.out)
     }
+
+    /// Prints rows as CSV, by the names of their fields.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn csv(&mut self, rows: impl IntoIterator<Item = impl Serialize>) -> io::Result<()> {
+        let mut writer = csv::Writer::from_writer(&mut self.out);
+        for row in rows {
+            writer.serialize(row)?;
+        }
+        writer.flush()
+    }
 }
 
 /// Text without borders, a column as wide as what it shows; each row is one line whatever is in it, so that it can be searched.
@@ -153,5 +165,26 @@ mod tests {
         assert_eq!(text, "NAME        COUNT\nweb         1\na [31m b    two words\n");
         let nothing = printed(Form::Table, |printer| printer.table(["name"], Vec::new()).unwrap());
         assert_eq!(nothing, "");
+    }
+
+    #[test]
+    fn csv_is_quoted_where_it_must_be() {
+        #[derive(Serialize)]
+        struct Row {
+            name: &'static str,
+            count: Option<u32>,
+        }
+        let rows = [
+            Row {
+                name: "a,\"b\"\nc",
+                count: None,
+            },
+            Row {
+                name: "d",
+                count: Some(7),
+            },
+        ];
+        let text = printed(Form::Csv, |printer| printer.csv(rows).unwrap());
+        assert_eq!(text, "name,count\n\"a,\"\"b\"\"\nc\",\nd,7\n");
     }
 }

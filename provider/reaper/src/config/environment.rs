@@ -1,4 +1,4 @@
-//! What the environment may say: one pool, passwords, and what is to be logged.
+//! What the environment may say: one pool, passwords, what is to be logged, and who asks.
 
 use std::env;
 
@@ -7,6 +7,8 @@ use xenapi::Secret;
 
 /// What names a pool's password begin with.
 const PASSWORD: &str = "DYNVM_PASSWORD_";
+/// Who uses the reaper: under sudo the one who called it.
+const PERSON: [&str; 3] = ["SUDO_USER", "USER", "LOGNAME"];
 
 /// The environment as far as the reaper is concerned, read once per configuration.
 #[derive(Clone, Default)]
@@ -21,7 +23,7 @@ impl Environment {
         let texts =
             env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Self {
-            variables: texts.filter(|(name, _)| name.starts_with("DYNVM_")).collect(),
+            variables: texts.filter(|(name, _)| is_ours(name)).collect(),
         }
     }
 
@@ -40,6 +42,15 @@ impl Environment {
         self.get("DYNVM_LOG")
     }
 
+    /// Who uses the reaper, as far as is known: `user@host`.
+    #[must_use]
+    pub fn person(&self) -> String {
+        let user = PERSON.iter().find_map(|name| self.get(name));
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let known = |name: &str| if name.is_empty() { "unknown" } else { name }.to_owned();
+        format!("{}@{}", known(&user.unwrap_or_default()), known(host.trim()))
+    }
+
     /// The pool that the environment names, if it names one: `DYNVM_URL` and its companions.
     pub(super) fn pool(&self) -> Result<Option<PoolDraft>, PoolFault> {
         PoolDraft::from_variables(|name| self.get(name))
@@ -56,6 +67,10 @@ impl Environment {
         let found = known.find(|(known, value)| known == name && !value.is_empty());
         found.map(|(_, value)| value.clone())
     }
+}
+
+fn is_ours(name: &str) -> bool {
+    name.starts_with("DYNVM_") || PERSON.contains(&name)
 }
 
 /// The variable that holds a pool's password: its name in capitals, each character but letters and digits as `_`.

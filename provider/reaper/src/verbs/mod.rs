@@ -3,16 +3,27 @@
 //! `run` without `--once` is [`crate::daemon`]. Of the others `run --once` deletes, `extend`, `keep`, `unkeep` and `unclaim` change the
 //! marks of VMs that a person names, `ack` writes to the state folder; the rest change nothing.
 
+mod ack;
+mod change;
+mod choose;
+mod doctor;
+mod explain;
+mod extend;
+mod history;
+mod list;
 mod plan;
 mod run_once;
+mod wishes;
 
+use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
 
 use futures::StreamExt as _;
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Arguments, Verb};
+use crate::cli::{Arguments, Form, Verb};
 use crate::config::Environment;
 use crate::daemon;
 use crate::ground::Memories;
@@ -21,6 +32,7 @@ use crate::once::Once;
 use crate::output::Printer;
 use crate::setup::{Setup, SetupError, Source};
 use crate::signals::{Signal, Signals};
+use crate::survey::SurveyError;
 
 /// Why a verb has no result.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +63,9 @@ pub async fn carry_out(
 ) -> Result<u8, VerbError> {
     let verb = &arguments.verb;
     let form = arguments.global.output;
+    if form == Form::Csv && !matches!(verb, Verb::History(_)) {
+        return Err(VerbError::Usage("only history is printed as csv".to_owned()));
+    }
     let source = Source {
         file: arguments.global.config.clone(),
         environment,
@@ -62,10 +77,11 @@ pub async fn carry_out(
     }
     let setup = source.read()?;
     setup.warn();
+    let person = source.environment.person();
     let stop = CancellationToken::new();
     let mut printer = Printer::new(form, out);
     let ended = {
-        let mut work = std::pin::pin!(once(verb, &setup, &stop, &mut printer));
+        let mut work = std::pin::pin!(once(verb, &setup, &person, &stop, &mut printer));
         loop {
             tokio::select! {
                 done = &mut work => break done,
@@ -85,12 +101,22 @@ pub async fn carry_out(
 async fn once(
     verb: &Verb,
     setup: &Setup,
+    person: &str,
     stop: &CancellationToken,
     printer: &mut Printer<'_>,
 ) -> Result<u8, VerbError> {
     match verb {
         Verb::Run(_) => run_once::run_once(setup, stop, printer).await,
         Verb::Plan(options) => plan::plan(setup, options, printer).await,
+        Verb::List => list::list(setup, printer).await,
+        Verb::Explain(asked) => explain::explain(setup, asked, printer).await,
+        Verb::Extend(asked) => extend::extend(setup, asked, person, printer).await,
+        Verb::Keep(chosen) => wishes::keep(setup, chosen, printer).await,
+        Verb::Unkeep(chosen) => wishes::unkeep(setup, chosen, printer).await,
+        Verb::Unclaim(chosen) => wishes::unclaim(setup, chosen, printer).await,
+        Verb::Ack(asked) => ack::ack(setup, asked, printer).await,
+        Verb::History(asked) => history::history(setup, asked, printer).await,
+        Verb::Doctor => doctor::doctor(setup, printer).await,
     }
 }
 
@@ -122,6 +148,28 @@ impl VerbError {
     /// Says whether nobody reads the result any more.
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, VerbError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// A pool that was not read.
+#[derive(Debug, Serialize)]
+struct Unread {
+    pool: String,
+    reason: String,
+}
+
+impl Unread {
+    fn new(pool: &str, error: &SurveyError) -> Self {
+        Self {
+            pool: pool.to_owned(),
+            reason: error.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} could not be read: {}", self.pool, self.reason)
     }
 }
 

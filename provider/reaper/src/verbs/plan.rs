@@ -22,8 +22,9 @@ struct Document {
     rails: Vec<Held>,
 }
 
+/// A decision, as programs read it.
 #[derive(Debug, Serialize)]
-struct Decided {
+pub(super) struct Decided {
     pool: String,
     vm: String,
     /// The disk, where that and not the VM is decided upon.
@@ -57,7 +58,7 @@ pub(super) async fn plan(setup: &Setup, options: &cli::Plan, printer: &mut Print
     let document = document(&looked);
     match printer.form() {
         Form::Json => printer.json(&document)?,
-        Form::Table => show(&document, options, printer)?,
+        Form::Table | Form::Csv => show(&document, options, printer)?,
     }
     Ok(code)
 }
@@ -93,22 +94,15 @@ fn unmarked(pool: &str, seen: &Seen) -> Vec<Decided> {
         disk: None,
         name: name.to_string(),
         verdict: "foreign",
-        action: word(Action::Keep),
+        action: Action::Keep.word(),
         reason: "not dynvm's: carries no mark".to_owned(),
         is_unmarked: true,
     });
     decided.collect()
 }
 
-fn word(action: Action) -> &'static str {
-    match action {
-        Action::Delete => "delete",
-        Action::Keep => "keep",
-    }
-}
-
 impl Decided {
-    fn of(pool: &str, decision: &Decision) -> Self {
+    pub(super) fn of(pool: &str, decision: &Decision) -> Self {
         Self {
             pool: pool.to_owned(),
             vm: decision.vm.to_string(),
@@ -118,10 +112,23 @@ impl Decided {
             },
             name: decision.name.clone(),
             verdict: decision.verdict,
-            action: word(decision.action),
+            action: decision.action.word(),
             reason: decision.reason.clone(),
             is_unmarked: false,
         }
+    }
+
+    /// What is decided upon, for people.
+    fn target(&self) -> String {
+        match &self.disk {
+            Some(disk) => format!("disk {disk}"),
+            None => self.vm.clone(),
+        }
+    }
+
+    /// For people: what, and why.
+    pub(super) fn text(&self) -> String {
+        format!("{} ({}): {}: {}", self.name, self.target(), self.action, self.reason)
     }
 }
 
@@ -141,7 +148,9 @@ impl Held {
                 listed: *listed,
                 counted: *counted,
             },
-            SurveyError::Call(_) | SurveyError::Nameless => Rail::Unreadable { why: error.to_string() },
+            SurveyError::Call(_) | SurveyError::Nameless | SurveyError::OtherPool { .. } => {
+                Rail::Unreadable { why: error.to_string() }
+            }
         };
         Self::of(pool, &rail)
     }
@@ -155,7 +164,7 @@ impl Held {
 fn show(document: &Document, options: &cli::Plan, printer: &mut Printer<'_>) -> Result<(), VerbError> {
     let count = |action: Action| {
         let all = document.decisions.iter().filter(|decided| !decided.is_unmarked);
-        all.filter(|decided| decided.action == word(action)).count()
+        all.filter(|decided| decided.action == action.word()).count()
     };
     let unmarked = document.decisions.iter().filter(|decided| decided.is_unmarked).count();
     let shown = document
@@ -168,10 +177,7 @@ fn show(document: &Document, options: &cli::Plan, printer: &mut Printer<'_>) -> 
             decided.verdict.to_owned(),
             decided.action.to_owned(),
             decided.name.clone(),
-            decided
-                .disk
-                .as_ref()
-                .map_or_else(|| decided.vm.clone(), |disk| format!("disk {disk}")),
+            decided.target(),
             decided.reason.clone(),
         ]
     });

@@ -97,7 +97,7 @@ pub(super) async fn run_once(
     let document = document(&done);
     match form {
         Form::Json => printer.json(&document)?,
-        Form::Table => show(&document, printer)?,
+        Form::Table | Form::Csv => show(&document, printer)?,
     }
     Ok(document.code)
 }
