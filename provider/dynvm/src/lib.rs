@@ -2,9 +2,11 @@
 //!
 //! - `config` reads the provider's configuration and the environment, once, into validated settings.
 //! - `server` is the resource `dynvm_server`, `data` holds the data sources; both translate and decide nothing about pools.
+//! - `chronicle` writes the history.
 //! - `diagnose` turns failures of [`fleet`] into diagnostics.
 //! - [`pages`] are the reference pages, made from the tables.
 
+mod chronicle;
 mod config;
 mod data;
 mod diagnose;

@@ -14,8 +14,8 @@ use crate::data::{CapacityData, ServerData, ServersData};
 use crate::server::ServerResource;
 use crate::settings::{Settings, SharedSettings};
 
-/// How long logging out of all pools may take together.
-const LOGOUT_LIMIT: Duration = Duration::from_millis(1500);
+/// How long logging out of all pools and closing the history may take together.
+const LEAVING_LIMIT: Duration = Duration::from_millis(1500);
 
 /// The version of this provider.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -45,11 +45,18 @@ impl DynvmProvider {
         }
     }
 
-    /// Leaves the pools of settings that are no longer in force.
+    /// Leaves the pools and the history of settings that are no longer in force.
     async fn leave(settings: Settings) {
-        if let Settings::Ready(lab) = settings
-            && tokio::time::timeout(LOGOUT_LIMIT, lab.fleet.logout()).await.is_err()
-        {
+        let Settings::Ready(lab) = settings else { return };
+        let fleet = Arc::clone(&lab.fleet);
+        let close = async {
+            // A call that is still under way closes it with its own end.
+            if let Some(lab) = Arc::into_inner(lab) {
+                lab.chronicle.close().await;
+            }
+        };
+        let left = async { tokio::join!(fleet.logout(), close) };
+        if tokio::time::timeout(LEAVING_LIMIT, left).await.is_err() {
             tracing::warn!("logging out took too long; the pools end the sessions by themselves");
         }
     }

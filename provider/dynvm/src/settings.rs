@@ -9,6 +9,12 @@ use std::time::Duration;
 
 use engine::diagnostics::{Diagnostic, Diagnostics};
 use fleet::Fleet;
+use jiff::Timestamp;
+
+use crate::chronicle::Chronicle;
+
+/// How long a look at a pool's clock may take that nothing depends on.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Settings that are wholly known.
 pub(crate) struct Lab {
@@ -19,6 +25,18 @@ pub(crate) struct Lab {
     pub(crate) ip_timeout: Option<Duration>,
     /// pool -> the operating system aliases it has a template for.
     pub(crate) aliases: BTreeMap<String, BTreeSet<String>>,
+    /// The history, if one is set.
+    pub(crate) chronicle: Chronicle,
+}
+
+impl Lab {
+    /// What a pool's clock shows, if it says so soon.
+    pub(crate) async fn clock(&self, pool: &str) -> Option<Timestamp> {
+        let look = tokio::time::timeout(LOOK, self.fleet.clock(pool)).await;
+        look.ok()?
+            .inspect_err(|error| tracing::warn!(pool, %error, "the pool's clock cannot be read"))
+            .ok()
+    }
 }
 
 /// The state of the configuration.

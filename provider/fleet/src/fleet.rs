@@ -16,7 +16,7 @@ use crate::capacity::{self, Capacity};
 use crate::choices::Choices;
 use crate::config::FleetConfig;
 use crate::error::Error;
-use crate::lifecycle::{self, CreateFailure, DeleteReport, Origin, UpdateFailure};
+use crate::lifecycle::{self, CreateFailure, DeleteReport, Origin, Progress, UpdateFailure, Updated};
 use crate::list;
 use crate::pool::{Member, serving};
 use crate::server::Server;
@@ -83,7 +83,8 @@ impl Fleet {
         self.tasks.reopen();
     }
 
-    /// Makes a server. `progress` is told of it as soon as it is there, and again after each larger step.
+    /// Makes a server. `progress` is told of it as soon as it is there, again after each larger step, and when an attempt is
+    /// undone.
     ///
     /// # Errors
     /// The failure says what went wrong, and names the server if it exists still: it is to be kept, tainted.
@@ -91,7 +92,7 @@ impl Fleet {
         self: &Arc<Self>,
         spec: ServerSpec,
         cancel: CancellationToken,
-        progress: &(dyn Fn(&Server) + Sync),
+        progress: &(dyn Fn(&Progress) + Sync),
     ) -> Result<Server, CreateFailure> {
         self.check_ttl(spec.ttl)
             .map_err(|error| CreateFailure { error, left: None })?;
@@ -104,8 +105,8 @@ impl Fleet {
             lifecycle::create(plan, &steps).await
         });
         let watch = async {
-            while let Some(server) = seen.recv().await {
-                progress(&server);
+            while let Some(step) = seen.recv().await {
+                progress(&step);
             }
         };
         let (made, ()) = tokio::join!(made, watch);
@@ -135,11 +136,12 @@ impl Fleet {
         changes: Changes,
         limit: Duration,
         cancel: CancellationToken,
-    ) -> Result<Server, UpdateFailure> {
+    ) -> Result<Updated, UpdateFailure> {
         let failed = |error| UpdateFailure {
             error,
             server: None,
             is_lease_changed: false,
+            renewed: None,
         };
         if let Some(ttl) = changes.ttl {
             self.check_ttl(ttl).map_err(failed)?;

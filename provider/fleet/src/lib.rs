@@ -31,8 +31,8 @@ pub use config::{Duplicates, FleetConfig, NetworkChoice, PoolSettings};
 pub use error::{ConnectionField, Error, Subject, VmName, What};
 pub use fleet::Fleet;
 pub use lifecycle::{
-    CreateFailure, DeleteReport, ExtendError, Extended, Extension, Grounds, KeptDisk, Recheck, Removed, Stage,
-    UpdateFailure, extend,
+    CreateFailure, DeleteReport, ExtendError, Extended, Extension, Grounds, KeptDisk, Progress, Recheck, Removed,
+    Renewed, Stage, UpdateFailure, Updated, extend,
 };
 pub use server::{AddressSource, Lease, Named, PowerState, Server, Timings};
 pub use spec::{

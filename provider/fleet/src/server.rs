@@ -93,6 +93,8 @@ pub struct Server {
     pub cpus: u32,
     /// Memory in MiB.
     pub memory_mib: u64,
+    /// The same in bytes (`VM.memory_static_max`), of which a part of a MiB may be left over.
+    pub memory_bytes: u64,
     /// All tags but dynvm's own.
     pub tags: BTreeSet<String>,
     /// What it is doing.
@@ -129,6 +131,20 @@ pub struct Server {
     pub timings: Option<Timings>,
     /// What made its address slow; only from the create itself.
     pub address_source: Option<AddressSource>,
+}
+
+impl Timings {
+    /// All steps together, in seconds.
+    pub fn total(&self) -> f64 {
+        let Self {
+            queue,
+            clone,
+            configure,
+            start,
+            address,
+        } = self;
+        queue + clone + configure + start + address
+    }
 }
 
 impl Server {

@@ -18,6 +18,7 @@ pub(crate) fn server(inventory: &Inventory, loaded: &Loaded) -> Server {
     let spec = marks.spec().filter(|_| managed);
     let primary = primary_vif(loaded);
     let running = vm.power_state == XenState::Running;
+    let memory_bytes = u64::try_from(vm.memory_static_max).unwrap_or_default();
     let networks = loaded.guest.as_ref().filter(|_| running).map(|guest| &guest.networks);
     let primary_addresses: Vec<_> = networks
         .map(|networks| address::of_primary(networks, &nics(loaded)))
@@ -37,7 +38,8 @@ pub(crate) fn server(inventory: &Inventory, loaded: &Loaded) -> Server {
             .map(|spec| spec.template_name.clone())
             .filter(|name| !name.is_empty()),
         cpus: u32::try_from(vm.vcpus_at_startup).unwrap_or_default(),
-        memory_mib: u64::try_from(vm.memory_static_max).unwrap_or_default() >> 20,
+        memory_mib: memory_bytes >> 20,
+        memory_bytes,
         tags: user_tags(&vm.tags),
         power_state: power_state(&vm.power_state),
         network: primary.and_then(|vif| inventory.network_named(&vif.network)),

@@ -15,7 +15,7 @@ use serde_json::Value;
 const ARROWS: &[(&str, &[&str])] = &[
     ("acceptance", &["sim"]),
     ("cty", &[]),
-    ("dynvm", &["cty", "engine", "fleet", "plugin", "xenapi"]),
+    ("dynvm", &["cty", "engine", "fleet", "history", "plugin", "xenapi"]),
     ("engine", &["cty"]),
     ("fleet", &["xenapi"]),
     ("history", &[]),

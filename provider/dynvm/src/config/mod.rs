@@ -14,9 +14,14 @@ use cty::{Path, Value};
 use engine::diagnostics::Diagnostics;
 use fleet::draft::PoolDefaults;
 use fleet::{Fleet, FleetConfig, PoolSettings};
+use history::SinkUrl;
 
+use crate::chronicle::Chronicle;
 use crate::settings::{Lab, Settings};
 use environment::Environment;
+
+/// The attribute that names the sink of the history.
+const HISTORY: &str = "history";
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DEFAULT_TTL: Duration = Duration::from_secs(12 * 3600);
@@ -25,7 +30,8 @@ const MAX_TTL: Duration = Duration::from_secs(24 * 3600);
 /// Reads a configuration. Values that are not known yet postpone it as a whole: half a list of pools would place servers wrongly.
 pub(crate) fn read(config: &Value, version: &str) -> (Settings, Diagnostics) {
     let mut found = Diagnostics::new();
-    if let Some(path) = first_unknown(config, &Path::root()) {
+    // No plan needs the history: it is known when something is to be written.
+    if let Some(path) = first_unknown(&config.clone().with(HISTORY, Value::Null), &Path::root()) {
         return (Settings::Postponed(path.to_string()), found);
     }
     let environment = Environment::of_this_process();
@@ -41,6 +47,7 @@ pub(crate) fn read(config: &Value, version: &str) -> (Settings, Diagnostics) {
         ),
     };
     let (default_ttl, max_ttl) = ttls(config, common.ttl, &mut found);
+    let chronicle = chronicle(config, &mut found);
     if found.has_errors() {
         return (Settings::Absent, found);
     }
@@ -62,6 +69,7 @@ pub(crate) fn read(config: &Value, version: &str) -> (Settings, Diagnostics) {
         max_ttl,
         ip_timeout: common.ip_timeout,
         aliases,
+        chronicle,
     };
     (Settings::Ready(Arc::new(lab)), found)
 }
@@ -95,6 +103,24 @@ fn ttls(config: &Value, of_file: Option<Duration>, found: &mut Diagnostics) -> (
         );
     }
     (default, max)
+}
+
+/// The history, if one is set. What is wrong with its URL is said without the URL: it may hold a password.
+fn chronicle(config: &Value, found: &mut Diagnostics) -> Chronicle {
+    let Some(text) = config.get(HISTORY).as_str() else {
+        return Chronicle::default();
+    };
+    match text.parse::<SinkUrl>() {
+        Ok(url) => Chronicle::new(&url),
+        Err(error) => {
+            found.error_at(
+                HISTORY,
+                "Invalid history",
+                format!("This URL names no place for a history: {error}."),
+            );
+            Chronicle::default()
+        }
+    }
 }
 
 fn aliases(pools: &[PoolSettings]) -> BTreeMap<String, BTreeSet<String>> {
@@ -187,6 +213,28 @@ mod tests {
         let (settings, found) = read(&provider(&[("pools", unknown)]), "0.0.0");
         assert!(found.is_empty());
         assert!(matches!(settings, Settings::Postponed(what) if what == "pools[\"lab1\"].password"));
+    }
+
+    #[test]
+    fn a_history_that_is_not_known_yet_postpones_nothing() {
+        let (settings, found) = read(&provider(&[(HISTORY, Value::unknown())]), "0.0.0");
+        assert!(found.is_empty() && matches!(settings, Settings::Ready(_)), "{found:?}");
+    }
+
+    #[test]
+    fn a_history_that_cannot_be_is_refused_without_its_password() {
+        for (url, why) in [
+            ("mysql://ci:hunter2@db/lab", "sqlite:///path"),
+            ("postgres://ci:hunter2@x@db/lab", "%40"),
+            ("postgres://ci:hunter2@db:port/lab", "port"),
+            ("sqlite://hunter2.db", "absolute path"),
+        ] {
+            let config = provider(&[(HISTORY, url.into())]);
+            assert_eq!(refused(&config), "history: Invalid history");
+            let (_, found) = read(&config, "0.0.0");
+            let text = format!("{found:?}");
+            assert!(text.contains(why) && !text.contains("hunter2"), "{text}");
+        }
     }
 
     #[test]

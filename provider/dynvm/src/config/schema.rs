@@ -44,6 +44,16 @@ pub(crate) fn table() -> Schema {
                 "Who asks for the servers, as written on each. Default: `DYNVM_OWNER`, else the address of the CI job that the environment names, else \
                  `user@host`.",
             ),
+        Attribute::string("history")
+            .optional()
+            .sensitive()
+            .rule(Rule::length(1..=4096))
+            .describe(
+                "Where the history is kept: which servers there were, for whom, where and for how long. `sqlite:///path`, \
+                 `postgres://user:password@host/database` (with libpq's options, such as `?sslmode=verify-full`) or `jsonl:///path`; paths are \
+                 absolute. There is a row per server and one per renewal; `dynvm-reaper` can write what it sees into the same history. A history that \
+                 is down fails nothing: the apply warns. Default: none is kept.",
+            ),
     ])
     .describe(
         "Throw-away VMs on your own XenServer and XCP-ng hosts: cloned from a template, up with an address, marked with an owner and an expiry, and \

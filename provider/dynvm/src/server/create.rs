@@ -1,14 +1,18 @@
 //! Create: a VM from nothing, in a task that outlives the request.
 
+use std::sync::{Mutex, PoisonError};
+
 use cty::Value;
 use engine::private::Private;
-use fleet::Server;
+use fleet::{CreateFailure, Progress, Server, ServerSpec};
+use history::{EndReason, Entry};
 use plugin::provider::{Applied, Context, CreateRequest};
 
 use super::identity::Meant;
-use super::{identity, refused, request, state};
+use super::rows::{self, Removal};
+use super::{chronicled, identity, refused, request, state};
 use crate::diagnose;
-use crate::settings::SharedSettings;
+use crate::settings::{Lab, SharedSettings};
 
 pub(super) async fn create(settings: &SharedSettings, request: CreateRequest, cx: &Context) -> Applied {
     let CreateRequest { planned, private, .. } = request;
@@ -20,30 +24,56 @@ pub(super) async fn create(settings: &SharedSettings, request: CreateRequest, cx
         Ok(spec) => spec,
         Err(diagnostics) => return refused(None, private, diagnostics),
     };
-    let progress = |server: &Server| {
-        let (state, private) = kept(&planned, &private, server);
-        cx.partial.save(state, private);
+    let undone = Mutex::new(Vec::new());
+    let progress = |step: &Progress| match step {
+        Progress::Exists(server) => {
+            let (state, private) = kept(&planned, &private, server);
+            cx.partial.save(state, private);
+        }
+        Progress::Undone { server, took } => {
+            cx.partial.clear();
+            let mut undone = undone.lock().unwrap_or_else(PoisonError::into_inner);
+            undone.push(Removal::of(server.clone(), *took));
+        }
     };
-    match lab.fleet.create(spec, cx.cancel.clone(), &progress).await {
-        Ok(server) => {
-            let (state, private) = kept(&planned, &private, &server);
-            Applied {
-                state: Some(state),
-                private,
-                diagnostics: diagnose::after_create(&server),
-            }
+    let made = lab.fleet.create(spec.clone(), cx.cancel.clone(), &progress).await;
+    let undone = undone.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let applied = answer(&planned, private, &made);
+    chronicled(&lab, applied, entries(&lab, &spec, &made, &undone), cx).await
+}
+
+fn answer(planned: &Value, private: Private, made: &Result<Server, CreateFailure>) -> Applied {
+    let (server, diagnostics) = match made {
+        Ok(server) => (Some(server), diagnose::after_create(server)),
+        Err(failure) => (
+            failure.left.as_ref(),
+            diagnose::error_about(planned, &failure.error).into(),
+        ),
+    };
+    match server {
+        Some(server) => {
+            let (state, private) = kept(planned, &private, server);
+            refused(Some(state), private, diagnostics)
         }
-        Err(failure) => {
-            let diagnostics = diagnose::error_about(&planned, &failure.error).into();
-            match &failure.left {
-                Some(server) => {
-                    let (state, private) = kept(&planned, &private, server);
-                    refused(Some(state), private, diagnostics)
-                }
-                None => refused(None, private, diagnostics),
-            }
-        }
+        None => refused(None, private, diagnostics),
     }
+}
+
+/// What the history is told: of each attempt that was undone, and of the server that exists.
+async fn entries(lab: &Lab, spec: &ServerSpec, made: &Result<Server, CreateFailure>, undone: &[Removal]) -> Vec<Entry> {
+    let now = match undone.first() {
+        Some(first) => lab.clock(&first.server.pool).await,
+        None => None,
+    };
+    let removed = undone.iter().map(|removal| {
+        let row = rows::unready(&removal.server, spec);
+        removal.end(row, now.and_then(|now| removal.at(now)), EndReason::Failed)
+    });
+    let left = match made {
+        Ok(server) => Some(rows::created(server)),
+        Err(failure) => failure.left.as_ref().map(|server| rows::unready(server, spec)),
+    };
+    removed.chain(left).map(Entry::Server).collect()
 }
 
 /// State and private state for a server that exists.

@@ -9,6 +9,7 @@ use engine::schema::Schema;
 use fleet::{Fleet, FleetConfig};
 
 use super::plan;
+use crate::chronicle::Chronicle;
 use crate::settings::{Lab, Settings};
 
 /// Settings without a pool, but with an alias `debian12` in one called `lab1`.
@@ -31,6 +32,7 @@ pub(super) fn lab_with(default_ttl: Duration) -> Settings {
         max_ttl: hours(24),
         ip_timeout: None,
         aliases: [("lab1".to_owned(), ["debian12".to_owned()].into())].into(),
+        chronicle: Chronicle::default(),
     }))
 }
 

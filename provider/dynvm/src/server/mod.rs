@@ -1,7 +1,7 @@
 //! `dynvm_server`: a throw-away VM.
 //!
 //! The table says what each attribute is; `plan` adds what needs the provider's settings; `create`, `read`, `update`, `delete` translate between
-//! Terraform's values and [`fleet`]'s words and decide nothing else.
+//! Terraform's values and [`fleet`]'s words and decide nothing else; `rows` are what the history is told of them.
 
 mod create;
 mod delete;
@@ -12,6 +12,7 @@ mod lease;
 mod plan;
 mod read;
 mod request;
+mod rows;
 pub(crate) mod schema;
 mod state;
 mod update;
@@ -22,12 +23,13 @@ use engine::diagnostics::Diagnostics;
 use engine::plan::Draft;
 use engine::private::Private;
 use engine::schema::Schema;
+use history::Entry;
 use plugin::provider::{
     Applied, Context, CreateRequest, DeleteRequest, ReadAnswer, ReadRequest, Resource, UpdateRequest,
 };
 
 use crate::diagnose;
-use crate::settings::SharedSettings;
+use crate::settings::{Lab, SharedSettings};
 
 /// The resource.
 pub(crate) struct ServerResource {
@@ -77,6 +79,20 @@ impl Resource for ServerResource {
     async fn delete(&self, request: DeleteRequest, cx: &Context) -> Applied {
         delete::delete(&self.settings, request, cx).await
     }
+}
+
+/// Tells the history of a change that is over. Should the call be cut meanwhile, what the change came to is saved.
+async fn chronicled(lab: &Lab, applied: Applied, entries: impl Future<Output = Vec<Entry>>, cx: &Context) -> Applied {
+    let Applied {
+        state,
+        private,
+        mut diagnostics,
+    } = applied;
+    if let Some(state) = &state {
+        cx.partial.save(state.clone(), private.clone());
+    }
+    diagnostics.extend(lab.chronicle.tell(entries, &cx.cancel).await);
+    refused(state, private, diagnostics)
 }
 
 /// An answer that changes nothing and says why.

@@ -2,13 +2,14 @@
 
 use cty::Value;
 use engine::diagnostics::Diagnostics;
-use fleet::{Birth, Changes, UpdateFailure};
+use fleet::{Birth, Changes, UpdateFailure, Updated, Uuid};
+use history::Entry;
 use plugin::provider::{Applied, Context, UpdateRequest};
 
 use super::identity::Meant;
 use super::lease::{self, Course};
 use super::schema::TIMEOUTS;
-use super::{identity, refused, request, state};
+use super::{chronicled, identity, refused, request, rows, state};
 use crate::diagnose;
 use crate::settings::SharedSettings;
 
@@ -34,9 +35,11 @@ pub(super) async fn update(settings: &SharedSettings, request: UpdateRequest, cx
         Err(diagnostics) => return refused(Some(prior), private, diagnostics),
     };
     let limit = TIMEOUTS.get(&planned, "update");
-    match lab.fleet.update(&key, changes, limit, cx.cancel.clone()).await {
-        Ok(server) => refused(
-            Some(state::applied(&planned, &Meant::by(&private), &server)),
+    let updated = lab.fleet.update(&key, changes, limit, cx.cancel.clone()).await;
+    let entries = entries(key.vm, &updated);
+    let applied = match updated {
+        Ok(updated) => refused(
+            Some(state::applied(&planned, &Meant::by(&private), &updated.server)),
             private,
             Diagnostics::new(),
         ),
@@ -44,7 +47,20 @@ pub(super) async fn update(settings: &SharedSettings, request: UpdateRequest, cx
             let now = partly(&prior, &planned, &Meant::by(&private), &failure).unwrap_or(prior);
             refused(Some(now), private, diagnose::error(&failure.error).into())
         }
-    }
+    };
+    chronicled(&lab, applied, std::future::ready(entries), cx).await
+}
+
+/// What the history is told: of the lease, if that was changed. All else about a server is kept as it was at first.
+fn entries(vm: Uuid, updated: &Result<Updated, UpdateFailure>) -> Vec<Entry> {
+    let (server, renewed) = match updated {
+        Ok(updated) => (Some(&updated.server), &updated.renewed),
+        Err(failure) => (failure.server.as_ref(), &failure.renewed),
+    };
+    renewed
+        .as_ref()
+        .map(|renewed| rows::renewed(vm, server, renewed))
+        .unwrap_or_default()
 }
 
 /// What is true after a change that failed half-way: the pool's word for what it shows, the new tags as far as they arrived, and what was asked of the lease

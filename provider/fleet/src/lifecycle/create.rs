@@ -28,8 +28,22 @@ pub struct CreateFailure {
     pub left: Option<Server>,
 }
 
+/// What a creation tells on its way.
+#[derive(Debug, Clone)]
+pub enum Progress {
+    /// The server exists, as far as it is made.
+    Exists(Server),
+    /// An attempt failed, and every trace of it is gone. Another may follow.
+    Undone {
+        /// The server as it was known last.
+        server: Server,
+        /// How long its removal took.
+        took: Duration,
+    },
+}
+
 /// Makes a server; `steps` hears of it as soon as it is there.
-pub(crate) async fn create(plan: Plan, steps: &UnboundedSender<Server>) -> Result<Server, CreateFailure> {
+pub(crate) async fn create(plan: Plan, steps: &UnboundedSender<Progress>) -> Result<Server, CreateFailure> {
     let attempts = plan.spec.ip_attempts.max(1);
     let mut attempt = 0;
     loop {
@@ -45,16 +59,16 @@ pub(crate) async fn create(plan: Plan, steps: &UnboundedSender<Server>) -> Resul
         let is_worth_another = plan.bounds.remaining() > WORTH_ANOTHER;
         let again = matches!(error, Error::NoAddress { .. }) && attempt < attempts && is_worth_another;
         if !again {
-            return Err(ended(&plan, made, error).await);
+            return Err(ended(&plan, made, error, steps).await);
         }
         tracing::info!(pool = plan.member.name(), attempt, "no usable address: cloning again");
-        if let Err(undone) = undo::undo(&plan, &made).await {
+        if let Err(undone) = undo(&plan, &made, steps).await {
             return Err(not_undone(&plan, made, error, undone).await);
         }
     }
 }
 
-async fn phases(plan: &Plan, made: &mut Option<Made>, steps: &UnboundedSender<Server>) -> Result<Server, Error> {
+async fn phases(plan: &Plan, made: &mut Option<Made>, steps: &UnboundedSender<Progress>) -> Result<Server, Error> {
     clone::clone(plan, made).await?;
     let Some(made) = made else {
         return Err(Error::Gone {
@@ -73,11 +87,8 @@ async fn phases(plan: &Plan, made: &mut Option<Made>, steps: &UnboundedSender<Se
         }
     }
     made.is_marked = true;
-    let tell = |made: &Made| {
-        // Nobody listens any more where the send fails.
-        let _ = made.server(&plan.inventory).map(|server| steps.send(server).is_ok());
-    };
-    tell(made);
+    let exists = |made: &Made| tell(steps, made.server(&plan.inventory).map(Progress::Exists));
+    exists(made);
     made.timings.configure = begun.elapsed().as_secs_f64();
     // The name is set long before the start is done. Both are waited for: what is undone must not be starting.
     let (started, named) = join(start::start(plan, made), configure::rename(plan, made)).await;
@@ -87,7 +98,7 @@ async fn phases(plan: &Plan, made: &mut Option<Made>, steps: &UnboundedSender<Se
         loaded.vm.name_label = plan.spec.name.clone();
         loaded.vm.power_state = PowerState::Running;
     }
-    tell(made);
+    exists(made);
     if plan.spec.wait.for_ip {
         address::address(plan, made).await?;
     }
@@ -102,8 +113,24 @@ async fn phases(plan: &Plan, made: &mut Option<Made>, steps: &UnboundedSender<Se
     Ok(server)
 }
 
+/// Tells of a step, if it made anything that can be told of.
+fn tell(steps: &UnboundedSender<Progress>, step: Option<Progress>) {
+    // Nobody listens any more where the send fails.
+    let _ = step.map(|step| steps.send(step).is_ok());
+}
+
+/// Undoes an attempt, and tells of it.
+async fn undo(plan: &Plan, made: &Made, steps: &UnboundedSender<Progress>) -> Result<(), Error> {
+    let begun = Instant::now();
+    undo::undo(plan, made).await?;
+    let took = begun.elapsed();
+    let undone = made.server(&plan.inventory);
+    tell(steps, undone.map(|server| Progress::Undone { server, took }));
+    Ok(())
+}
+
 /// What becomes of a VM whose creation failed.
-async fn ended(plan: &Plan, mut made: Made, error: Error) -> CreateFailure {
+async fn ended(plan: &Plan, mut made: Made, error: Error, steps: &UnboundedSender<Progress>) -> CreateFailure {
     plan.member.wrote();
     match &error {
         // No tidying up for seconds: what exists is reported, and under its creation lease.
@@ -128,7 +155,7 @@ async fn ended(plan: &Plan, mut made: Made, error: Error) -> CreateFailure {
     if plan.spec.keep_on_failure && made.is_marked && !matches!(error, Error::Gone { .. }) {
         return kept(plan, &mut made, error).await;
     }
-    match undo::undo(plan, &made).await {
+    match undo(plan, &made, steps).await {
         Ok(()) => CreateFailure { error, left: None },
         Err(undone) => not_undone(plan, made, error, undone).await,
     }

@@ -11,17 +11,19 @@ use crate::birth_name::BirthName;
 use crate::error::{Error, VmName};
 use crate::lease::{Expiry, Ownership, VmMarks};
 use crate::pool::{Loaded, Member};
+use crate::server::Server;
 use crate::spec::ServerKey;
+use crate::view;
 
 pub use super::remove::KeptDisk;
 
 /// What a deletion did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteReport {
     /// Disks that were attached and are not the server's own: detached and kept.
     pub kept_disks: Vec<KeptDisk>,
-    /// Says whether there was nothing to do.
-    pub already_gone: bool,
+    /// The server as it was before; `None` if it was gone already.
+    pub server: Option<Server>,
 }
 
 /// Removes a server.
@@ -43,10 +45,7 @@ pub(crate) async fn delete(
     member.wrote();
     let (inventory, loaded) = bounds.hold(load(member, key), late).await?;
     let Some(loaded) = loaded else {
-        return Ok(DeleteReport {
-            kept_disks: Vec::new(),
-            already_gone: true,
-        });
+        return Ok(DeleteReport::default());
     };
     let removal = Removal {
         site: Site {
@@ -64,7 +63,7 @@ pub(crate) async fn delete(
     member.wrote();
     Ok(DeleteReport {
         kept_disks,
-        already_gone: false,
+        server: Some(view::server(&inventory, &loaded)),
     })
 }
 

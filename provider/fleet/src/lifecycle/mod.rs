@@ -52,8 +52,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use xenapi::{Ref, Vm};
 
-pub use self::create::CreateFailure;
 pub(crate) use self::create::create;
+pub use self::create::{CreateFailure, Progress};
 pub(crate) use self::delete::delete;
 pub use self::delete::{DeleteReport, KeptDisk};
 pub use self::extend::{ExtendError, Extended, Extension, extend};
@@ -61,8 +61,8 @@ pub(crate) use self::plan::{Origin, full_copy, plan};
 pub use self::reap::{Grounds, Removed};
 pub use self::remove::Recheck;
 pub(crate) use self::remove::is_marked_as_of;
-pub use self::update::UpdateFailure;
 pub(crate) use self::update::{Asked, update};
+pub use self::update::{Renewed, UpdateFailure, Updated};
 
 use crate::birth_name::BirthName;
 use crate::error::{Error, VmName};
@@ -152,6 +152,8 @@ impl Made {
     /// The server as it is known, for a caller that must keep it.
     fn server(&self, inventory: &Arc<Inventory>) -> Option<Server> {
         let mut server = crate::view::server(inventory, self.loaded.as_ref()?);
+        // Known before the marks say so.
+        server.created_at = server.created_at.or(Some(self.created_at));
         server.timings = Some(self.timings);
         server.address_source = self.address_source;
         Some(server)

@@ -33,6 +33,26 @@ pub(crate) struct Asked {
     pub(crate) default_ttl: Duration,
 }
 
+/// A lease that was changed, as its new mark and the record beside it say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewed {
+    /// When the mark was made, by the coordinator's clock.
+    pub at: Timestamp,
+    /// When the lease ends now; earlier than before if it was shortened.
+    pub expires_at: Timestamp,
+    /// Who wrote the mark.
+    pub by: String,
+}
+
+/// A change that was made.
+#[derive(Debug, Clone)]
+pub struct Updated {
+    /// The server as it is now.
+    pub server: Server,
+    /// What became of its lease, if that was changed.
+    pub renewed: Option<Renewed>,
+}
+
 /// A change that failed.
 #[derive(Debug, Clone)]
 pub struct UpdateFailure {
@@ -42,6 +62,8 @@ pub struct UpdateFailure {
     pub server: Option<Server>,
     /// Says whether what was asked of the lease is acknowledged all the same: it is changed first.
     pub is_lease_changed: bool,
+    /// What became of the lease then, if a change of it was asked for.
+    pub renewed: Option<Renewed>,
 }
 
 /// The lease that a change asks for.
@@ -59,7 +81,7 @@ pub(crate) async fn update(
     asked: &Asked,
     limit: Duration,
     cancel: CancellationToken,
-) -> Result<Server, UpdateFailure> {
+) -> Result<Updated, UpdateFailure> {
     let bounds = Bounds::new(limit, cancel);
     let late = || Error::Timeout {
         doing: "changing",
@@ -72,26 +94,30 @@ pub(crate) async fn update(
     // The lease first: it is what may be refused.
     let begun = bounds.hold(begin(member, key, asked), late).await;
     let is_lease_changed = begun.is_ok();
-    let changed = match begun {
-        Ok(loaded) => bounds.hold(finish(member, key, &loaded, &asked.changes), late).await,
-        Err(error) => Err(error),
+    let (changed, renewed) = match begun {
+        Ok((loaded, renewed)) => {
+            let rest = finish(member, key, &loaded, &asked.changes);
+            (bounds.hold(rest, late).await, renewed)
+        }
+        Err(error) => (Err(error), None),
     };
     member.wrote();
     match changed {
-        Ok(server) => Ok(server),
+        Ok(server) => Ok(Updated { server, renewed }),
         Err(error) => {
             let look = tokio::time::timeout(LAST_LOOK, now(member, key)).await;
             Err(UpdateFailure {
                 error,
                 server: look.ok().and_then(Result::ok).flatten(),
                 is_lease_changed,
+                renewed,
             })
         }
     }
 }
 
 /// Reads the server and changes its lease.
-async fn begin(member: &Arc<Member>, key: &ServerKey, asked: &Asked) -> Result<Arc<Loaded>, Error> {
+async fn begin(member: &Arc<Member>, key: &ServerKey, asked: &Asked) -> Result<(Arc<Loaded>, Option<Renewed>), Error> {
     let (_, loaded) = load(member, key).await?;
     let loaded = loaded.ok_or_else(|| gone(key))?;
     if loaded.vm.is_a_template || loaded.vm.is_a_snapshot || loaded.vm.is_control_domain {
@@ -102,10 +128,12 @@ async fn begin(member: &Arc<Member>, key: &ServerKey, asked: &Asked) -> Result<A
             why,
         });
     }
-    if asked.changes.ttl.is_some() || asked.changes.renew {
-        change_lease(member, key, &loaded, asked).await?;
-    }
-    Ok(loaded)
+    let renewed = if asked.changes.ttl.is_some() || asked.changes.renew {
+        Some(change_lease(member, key, &loaded, asked).await?)
+    } else {
+        None
+    };
+    Ok((loaded, renewed))
 }
 
 /// Changes all else and reads the server again.
@@ -179,7 +207,7 @@ fn tag_steps<'a>(
     )
 }
 
-async fn change_lease(member: &Arc<Member>, key: &ServerKey, loaded: &Loaded, asked: &Asked) -> Result<(), Error> {
+async fn change_lease(member: &Arc<Member>, key: &ServerKey, loaded: &Loaded, asked: &Asked) -> Result<Renewed, Error> {
     let marks = loaded.marks();
     let name = loaded.name();
     if let Ownership::Foreign { of } = marks.ownership() {
@@ -220,7 +248,11 @@ async fn change_lease(member: &Arc<Member>, key: &ServerKey, loaded: &Loaded, as
         Expiry::Lease(_) | Expiry::Creating(_) | Expiry::Never => Change::Renew(Renewal::new(own, &marks)),
     };
     subject.change(change, read, None).await?;
-    Ok(())
+    Ok(Renewed {
+        at: own.made_at(),
+        expires_at: own.at,
+        by: subject.record.by,
+    })
 }
 
 /// The lease that is asked for: from its start, or anew.

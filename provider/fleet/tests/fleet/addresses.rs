@@ -1,8 +1,10 @@
 //! Which addresses count, and what is said when none does.
 
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use fleet::{Error, Missed, ServerSpec, Subject};
+use fleet::{Error, Missed, Progress, ServerSpec, Subject};
 
 use crate::lab::{Lab, spec, spec_of};
 
@@ -72,7 +74,16 @@ async fn a_clone_without_an_address_is_made_again() {
     let before = lab.control.world();
     let mut wanted = hurried("tmpl-never");
     wanted.ip_attempts = 2;
-    let failure = lab.create(wanted).await.unwrap_err();
+    let undone = Mutex::new(BTreeSet::new());
+    let progress = |step: &Progress| {
+        if let Progress::Undone { server, .. } = step {
+            assert!(server.managed && server.created_at.is_some());
+            undone.lock().unwrap().insert(server.id);
+        }
+    };
+    let failure = lab.fleet.create(wanted, Default::default(), &progress).await;
+    let failure = failure.unwrap_err();
+    assert_eq!(undone.into_inner().unwrap().len(), 2, "each attempt is told of");
     assert!(
         matches!(failure.error, Error::NoAddress { attempts: 2, .. }),
         "{}",

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fleet::{Error, Fleet, Server, ServerSpec};
+use fleet::{Error, Fleet, Progress, Server, ServerSpec};
 use serde_json::{Value, json};
 use sim::{FaultKind, FaultRule};
 use tokio_util::sync::CancellationToken;
 
-use crate::lab::{Lab, spec};
+use crate::lab::{Lab, running, spec};
 
 fn refused() -> FaultKind {
     FaultKind::Error {
@@ -227,8 +227,8 @@ async fn an_undo_keeps_a_disk_that_a_person_attached_meanwhile() {
     wanted.wait.timeout = Duration::from_millis(1500);
     let (send, receive) = tokio::sync::oneshot::channel();
     let send = std::sync::Mutex::new(Some(send));
-    let when_running = |server: &Server| {
-        if server.power_state == fleet::PowerState::Running
+    let when_running = |step: &Progress| {
+        if let Some(server) = running(step)
             && let Some(send) = send.lock().unwrap().take()
         {
             send.send(server.clone()).unwrap();
@@ -264,8 +264,8 @@ async fn an_interrupt_ends_the_wait_at_once_and_names_what_exists() {
     let mut wanted = spec("web");
     wanted.image = fleet::Image::Template("tmpl-no-agent".into());
     let cancel = CancellationToken::new();
-    let when_running = |server: &Server| {
-        if server.power_state == fleet::PowerState::Running {
+    let when_running = |step: &Progress| {
+        if running(step).is_some() {
             cancel.cancel();
         }
     };
@@ -345,8 +345,8 @@ async fn a_server_that_is_destroyed_while_its_address_is_awaited() {
     let mut wanted = spec("web");
     wanted.image = fleet::Image::Template("tmpl-no-agent".into());
     let control = lab.control.clone();
-    let when_running = move |server: &Server| {
-        if server.power_state == fleet::PowerState::Running {
+    let when_running = move |step: &Progress| {
+        if let Some(server) = running(step) {
             control.destroy_vm(&server.id.to_string()).unwrap();
         }
     };
@@ -367,8 +367,8 @@ async fn a_server_that_is_destroyed_while_its_address_is_awaited() {
 async fn a_restart_of_the_toolstack_in_the_middle_is_survived() {
     let lab = Lab::small().await;
     let control = lab.control.clone();
-    let when_running = move |server: &Server| {
-        if server.power_state == fleet::PowerState::Running {
+    let when_running = move |step: &Progress| {
+        if running(step).is_some() {
             control.restart_toolstack("lab1").unwrap();
         }
     };

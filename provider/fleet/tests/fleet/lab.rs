@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleet::{
-    Changes, CreateFailure, DeleteReport, Error, Family, Fleet, FleetConfig, Image, PoolSettings, Server, ServerKey,
-    ServerSpec, UpdateFailure, WaitPolicy,
+    Changes, CreateFailure, DeleteReport, Error, Family, Fleet, FleetConfig, Image, PoolSettings, PowerState, Progress,
+    Server, ServerKey, ServerSpec, UpdateFailure, WaitPolicy,
 };
 use sim::{ClockMode, Control, Options, RequestRecord, Simulator, World};
 use tokio_util::sync::CancellationToken;
@@ -74,14 +74,10 @@ impl Lab {
     }
 
     pub(crate) async fn update(&self, server: &Server, changes: Changes) -> Result<Server, UpdateFailure> {
-        self.fleet
-            .update(
-                &server.key(),
-                changes,
-                Duration::from_secs(60),
-                CancellationToken::new(),
-            )
-            .await
+        let cancel = CancellationToken::new();
+        let limit = Duration::from_secs(60);
+        let updated = self.fleet.update(&server.key(), changes, limit, cancel).await?;
+        Ok(updated.server)
     }
 
     pub(crate) async fn read(&self, key: &ServerKey) -> Result<Option<Server>, Error> {
@@ -177,6 +173,14 @@ fn settings(pool: sim::PoolAddress) -> PoolSettings {
             .map(|(os, template)| ((*os).to_owned(), (*template).to_owned()))
             .collect(),
         ..PoolSettings::new(connection)
+    }
+}
+
+/// The server that a step of its creation tells of, if it runs by then.
+pub(crate) fn running(step: &Progress) -> Option<&Server> {
+    match step {
+        Progress::Exists(server) if server.power_state == PowerState::Running => Some(server),
+        Progress::Exists(_) | Progress::Undone { .. } => None,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use fleet::lease::{Mark, Parsed};
 use fleet::{Changes, Error};
 use serde_json::json;
 use sim::{FaultKind, FaultRule};
@@ -50,13 +51,29 @@ async fn a_renewal_starts_anew_by_the_coordinators_clock() {
         ..Changes::default()
     };
     let fleet = lab.second();
-    let renewed = fleet
+    let updated = fleet
         .update(&server.key(), renew, HOUR, Default::default())
         .await
         .unwrap();
-    let later = renewed.lease.started_at.unwrap().as_second() - server.lease.started_at.unwrap().as_second();
+    let lease = updated.server.lease;
+    let later = lease.started_at.unwrap().as_second() - server.lease.started_at.unwrap().as_second();
     assert!((7199..7260).contains(&later), "{later}");
-    assert_eq!(renewed.lease.ttl, Some(HOUR));
+    assert_eq!(lease.ttl, Some(HOUR));
+
+    let told = updated.renewed.unwrap();
+    assert_eq!(told.by, "dynvm-provider/0.1.0 ci/nightly");
+    let tags = lab.vm_record(&server).await["tags"].clone();
+    let mut tags = tags.as_array().unwrap().iter().map(|tag| tag.as_str().unwrap());
+    let mark = tags.find_map(|tag| match Mark::parse(tag) {
+        Parsed::Mark(Mark::Expires(expires)) => Some(expires),
+        _ => None,
+    });
+    let mark = mark.unwrap();
+    assert_eq!(
+        (told.at, told.expires_at),
+        (mark.made_at(), mark.at),
+        "as the mark says"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -213,6 +230,7 @@ async fn a_failed_change_says_whether_the_lease_is_changed_all_the_same() {
         };
         let failure = lab.update(&server, changes).await.unwrap_err();
         assert_eq!(failure.is_lease_changed, is_changed, "{method}: {}", failure.error);
+        assert_eq!(failure.renewed.is_some(), is_changed);
         assert!(failure.server.is_some());
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use fleet::{PowerState, Server};
+use fleet::{PowerState, Progress, Server};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +21,7 @@ async fn a_server_comes_lives_and_goes_without_a_trace() {
     assert_eq!(server.os.as_deref(), Some("debian12"));
     assert_eq!(server.template_name.as_deref(), Some("tmpl-debian12"));
     assert_eq!((server.cpus, server.memory_mib), (2, 2048));
+    assert_eq!(server.memory_bytes, 2048 << 20);
     assert_eq!(
         server.tags,
         BTreeSet::from(["web".to_owned()]),
@@ -54,10 +55,11 @@ async fn a_server_comes_lives_and_goes_without_a_trace() {
     );
 
     let report = lab.delete(&server).await.unwrap();
-    assert!(report.kept_disks.is_empty() && !report.already_gone);
+    assert!(report.kept_disks.is_empty());
+    assert_eq!(report.server, Some(read), "as it was before");
     assert_eq!(lab.control.world(), before);
     assert_eq!(lab.read(&server.key()).await.unwrap(), None);
-    assert!(lab.delete(&server).await.unwrap().already_gone);
+    assert!(lab.delete(&server).await.unwrap().server.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -181,7 +183,11 @@ async fn all_disks_of_a_template_are_the_servers_own() {
 async fn progress_tells_of_the_server_before_it_is_ready() {
     let lab = Lab::small().await;
     let seen = Mutex::new(Vec::new());
-    let progress = |server: &Server| seen.lock().unwrap().push((server.id, server.power_state));
+    let progress = |step: &Progress| {
+        if let Progress::Exists(server) = step {
+            seen.lock().unwrap().push((server.id, server.power_state));
+        }
+    };
     let server = lab
         .fleet
         .create(spec("web"), CancellationToken::new(), &progress)
@@ -221,7 +227,7 @@ async fn many_at_once_stand_in_line_and_share_what_they_read() {
     assert_eq!(addresses.len(), 12);
     let deletes = servers.iter().map(|server| lab.delete(server));
     for report in futures::future::join_all(deletes).await {
-        assert!(!report.unwrap().already_gone);
+        assert!(report.unwrap().server.is_some());
     }
     assert_eq!(lab.control.world(), before);
 }
