@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::place::{FOREIGN, Place};
 use crate::table::{Bar, Measure, Row, Unit};
-use crate::traffic::{Traffic, milliseconds, seconds};
+use crate::traffic::{Traffic, milliseconds, seconds, since_start};
 
 const LIVES: usize = 7;
 const SCALE: f64 = 1.0;
@@ -70,16 +70,6 @@ fn completion(applied: &Outcome) -> Result<(String, Timestamp)> {
     let vm = text("/hook/id_value").context("an apply_complete without an id")?;
     let at = text("/@timestamp").context("an apply_complete without an instant")?;
     Ok((vm.to_owned(), at.parse().context("the instant of an apply_complete")?))
-}
-
-/// An instant of this machine's clock on the scale of the simulator's records.
-fn since_start(lab: &Lab, at: Timestamp) -> Result<u64> {
-    let (wall, ran) = (
-        Timestamp::now(),
-        lab.control().now().div_f64(lab.control().time_scale()),
-    );
-    let started = wall.as_microsecond() - i64::try_from(ran.as_micros())?;
-    u64::try_from(at.as_microsecond() - started).context("an apply that ended before the simulator started")
 }
 
 fn requests(lives: &[Life]) -> Vec<Row> {

@@ -2,7 +2,7 @@
 //!
 //! `bench` measures everything, prints one table and writes it to `docs/benchmarks.md`; `bench <part>...` measures some parts and only prints;
 //! `--list` also prints on stderr every request that was counted, with its time.
-//! The provider is the one beside this executable, so it is the release build under `make bench`. The pools are the simulator's, with the
+//! The provider and the reaper are those beside this executable, so they are the release builds under `make bench`. The pools are the simulator's, with the
 //! latencies of a small lab divided by the time scale that each row states. A missed bar is a mark in the table and no failure: the exit code
 //! says whether everything could be measured.
 #![expect(
@@ -12,6 +12,7 @@
 )]
 
 mod crowd;
+mod expiry;
 mod handshake;
 mod life;
 mod machine;
@@ -19,8 +20,11 @@ mod many;
 mod place;
 mod planning;
 mod sample;
+mod servers;
+mod sweep;
 mod table;
 mod traffic;
+mod usage;
 
 use std::any::Any;
 use std::fs;
@@ -43,6 +47,9 @@ const PARTS: &[(&str, &[u8], Part)] = &[
     ("handshake", &[1], handshake::rows),
     ("plan", &[2], planning::rows),
     ("life", &[3, 4, 5, 7, 8], life::rows),
+    ("sweep", &[11], sweep::rows),
+    ("idle", &[12], expiry::idle),
+    ("expiry", &[13, 14], expiry::rows),
     ("many", &[4, 10], many::rows),
     ("events", &[6], crowd::events),
     ("storage", &[9], crowd::storage),
@@ -88,6 +95,7 @@ fn measure(name: &str, numbers: &[u8], part: Part, place: &Place) -> Vec<Row> {
         Ok(Err(error)) => format!("{error:#}"),
         Err(panic) => message(panic.as_ref()),
     };
+    eprintln!("{name}: {why}");
     let lost = |number: &u8| Row::lost(*number, name, why.lines().next().unwrap_or_default());
     numbers.iter().map(lost).collect()
 }

@@ -5,12 +5,13 @@ use std::fs;
 use std::time::Duration;
 
 use acceptance::{Lab, Workspace};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::place::{FOREIGN, Place, create_all};
 use crate::table::{Bar, Measure, Row, Unit};
 use crate::traffic::Traffic;
+use crate::usage;
 
 const SERVERS: u32 = 200;
 /// They are only there to be looked at.
@@ -71,8 +72,8 @@ fn peak(lab: &Lab, workspace: &Workspace) -> Result<f64> {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut greatest: u64 = 0;
         // A process that has ended has no memory any more; terraform is the last of its group.
-        while status(terraform, "VmHWM").is_some() {
-            let peaks = children(terraform).into_iter().filter_map(|pid| status(pid, "VmHWM"));
+        while usage::peak_kib(terraform).is_some() {
+            let peaks = children(terraform).into_iter().filter_map(usage::peak_kib);
             greatest = peaks.fold(greatest, u64::max);
             looks.tick().await;
         }
@@ -80,7 +81,7 @@ fn peak(lab: &Lab, workspace: &Workspace) -> Result<f64> {
     });
     running.wait(LIMIT).expect_success();
     ensure!(greatest > 0, "no provider was seen beside terraform");
-    Ok(f64::from(u32::try_from(greatest).context("a peak beyond 4 TiB")?) / 1024.0)
+    Ok(usage::mebibytes(greatest))
 }
 
 /// The providers that a process started.
@@ -88,19 +89,11 @@ fn children(parent: u32) -> BTreeSet<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|pid| status(*pid, "PPid") == Some(u64::from(parent)) && is_provider(*pid))
+        .filter(|pid| usage::parent(*pid) == Some(u64::from(parent)) && is_provider(*pid))
         .collect()
 }
 
 /// Whether a process has become the provider: before its exec it is a copy of terraform.
 fn is_provider(pid: u32) -> bool {
     fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|file| file.ends_with("terraform-provider-dynvm"))
-}
-
-/// A number in the status of a process.
-fn status(pid: u32, field: &str) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let mut lines = text.lines().filter_map(|line| line.split_once(':'));
-    let (_, value) = lines.find(|(name, _)| *name == field)?;
-    value.split_whitespace().next()?.parse().ok()
 }

@@ -9,7 +9,7 @@ use sim::world::VmSpec;
 /// VMs in the pool that belong to somebody else.
 pub(crate) const FOREIGN: u32 = 1_000;
 /// The pool of the built-in lab that is measured.
-const POOL: &str = "lab1";
+pub(crate) const POOL: &str = "lab1";
 /// The template of all servers: its guest has an address as soon as its agent speaks.
 const OS: &str = "debian12";
 /// Longer than the longest command.
@@ -41,6 +41,11 @@ impl Place {
 
     /// A pool over TLS with two hosts big enough for everything, one SR with the template, and the foreign VMs.
     pub(crate) fn lab(&self, time_scale: f64) -> Lab {
+        self.lab_of(time_scale, [("somebody-elses", plain(FOREIGN))])
+    }
+
+    /// The same with other VMs in it.
+    pub(crate) fn lab_of<const N: usize>(&self, time_scale: f64, vms: [(&str, VmSpec); N]) -> Lab {
         let mut world = World {
             time_scale,
             ..standard_world()
@@ -50,19 +55,13 @@ impl Place {
             pool.tls = true;
             for host in pool.hosts.values_mut() {
                 host.cpus = 2_048;
-                host.memory_gib = 4_096;
+                host.memory_gib = 8_192;
             }
             for sr in pool.srs.values_mut() {
                 sr.size_gib = 400_000;
             }
-            let foreign = VmSpec {
-                count: FOREIGN,
-                template: format!("tmpl-{OS}"),
-                cpus: Some(1),
-                memory_mib: Some(512),
-                ..VmSpec::default()
-            };
-            pool.vms.insert("somebody-elses".to_owned(), foreign);
+            let vms = vms.iter().map(|(name, spec)| ((*name).to_owned(), spec.clone()));
+            pool.vms.extend(vms);
         }
         Lab::of(world)
     }
@@ -80,6 +79,17 @@ impl Place {
         let workspace = Workspace::new(&self.tool);
         workspace.write("main.tf", "");
         workspace
+    }
+}
+
+/// So many small running VMs, each with one disk.
+pub(crate) fn plain(count: u32) -> VmSpec {
+    VmSpec {
+        count,
+        template: format!("tmpl-{OS}"),
+        cpus: Some(1),
+        memory_mib: Some(512),
+        ..VmSpec::default()
     }
 }
 

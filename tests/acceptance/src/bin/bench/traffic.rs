@@ -1,6 +1,8 @@
 //! What the requests that a pool received add up to: how many, how many of them in a row, how much of the time.
 
 use acceptance::Lab;
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
 use sim::RequestRecord;
 
 /// At time scale 1 a call of `event.from` that waits ends 50 ms after the change at the earliest; one that asks for what there is now answers
@@ -25,6 +27,11 @@ impl Traffic {
         let mut requests = lab.control().requests();
         requests.retain(|request| request.index > before);
         (outcome, Self(requests))
+    }
+
+    /// Those of which this is true.
+    pub(crate) fn only(&self, is_meant: impl Fn(&RequestRecord) -> bool) -> Self {
+        Self(self.0.iter().filter(|request| is_meant(request)).cloned().collect())
     }
 
     /// All but login and logout.
@@ -102,6 +109,16 @@ impl Traffic {
         covered(stretches)
     }
 
+    /// How long the pool worked on at least one of them.
+    pub(crate) fn covered_us(&self) -> u64 {
+        covered(self.0.iter().filter_map(stretch).collect())
+    }
+
+    /// The arrival of the first.
+    pub(crate) fn start_us(&self) -> Option<u64> {
+        self.0.first().map(|request| request.started_us)
+    }
+
     /// The end of the only call of a method.
     pub(crate) fn end_of(&self, method: &str) -> Option<u64> {
         let mut calls = self.0.iter().filter(|request| request.method == method);
@@ -140,6 +157,13 @@ pub(crate) fn milliseconds(microseconds: u64) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "2^53 microseconds are 285 years")]
 pub(crate) fn seconds(microseconds: u64) -> f64 {
     microseconds as f64 / 1e6
+}
+
+/// An instant of this machine's clock on the scale of the simulator's records.
+pub(crate) fn since_start(lab: &Lab, at: Timestamp) -> Result<u64> {
+    let (wall, ran) = (Timestamp::now(), lab.control().real_us());
+    let started = wall.as_microsecond() - i64::try_from(ran)?;
+    u64::try_from(at.as_microsecond() - started).context("an instant before the simulator started")
 }
 
 fn is_login(request: &RequestRecord) -> bool {
@@ -217,6 +241,8 @@ mod tests {
         let guest = (2_000_040, 2_800_045);
         assert_eq!(traffic.busy_us(&[guest]), 20 + 10 + 2_800_000 + 10);
         assert_eq!(traffic.end_of("VM.start"), Some(2_000_045));
+        let before = traffic.only(|request| request.started_us < 2_000_000);
+        assert_eq!((before.start_us(), before.covered_us()), (Some(0), 20 + 10 + 2_000_000));
     }
 
     #[test]
