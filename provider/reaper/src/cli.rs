@@ -338,7 +338,7 @@ mod tests {
         let both = format!("extend {VM} --for 1h --until 2026-11-21T18:00:00Z");
         assert_eq!(refused(&both), ErrorKind::ArgumentConflict);
         assert_eq!(refused(&format!("extend {VM}")), ErrorKind::MissingRequiredArgument);
-        for length in ["--for 0s", "--for -1h", "--for tomorrow", "--until tomorrow"] {
+        for length in ["--for 0s", "--for=-1h", "--for tomorrow", "--until tomorrow"] {
             assert_eq!(refused(&format!("extend {VM} {length}")), ErrorKind::ValueValidation);
         }
     }

@@ -8,11 +8,13 @@ use crate::cli::{LogFormat, Verb};
 const OF_SERVICE: &str = "warn,reaper=info,history=info,fleet=info,xenapi=info";
 /// A verb shows its results by itself.
 const OF_VERB: &str = "warn";
+/// Libraries whose every frame would drown the reaper's own lines: quiet unless they are asked for by name.
+const NOISY: &str = "h2=warn,hyper=warn,hyper_util=warn,mio=warn,reqwest=warn,rustls=warn,tokio_postgres=warn";
 
 /// Logs from here on, panics too. `wanted` is a filter such as `debug` or `reaper=debug,xenapi=trace`.
 pub fn install(format: LogFormat, verb: &Verb, wanted: Option<&str>) {
     let usual = if verb.stays() { OF_SERVICE } else { OF_VERB };
-    let filter = wanted.map(EnvFilter::try_new);
+    let filter = wanted.map(|wanted| EnvFilter::try_new(format!("{NOISY},{wanted}")));
     let (filter, mistake) = match filter {
         Some(Ok(filter)) => (filter, None),
         Some(Err(error)) => (EnvFilter::new(usual), Some(error)),

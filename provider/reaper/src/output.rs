@@ -162,7 +162,7 @@ mod tests {
             ["a\u{1b}[31m\nb".to_owned(), "two words".to_owned()],
         ];
         let text = printed(Form::Table, |printer| printer.table(["name", "count"], rows).unwrap());
-        assert_eq!(text, "NAME        COUNT\nweb         1\na [31m b    two words\n");
+        assert_eq!(text, "NAME      COUNT\nweb       1\na [31m b  two words\n");
         let nothing = printed(Form::Table, |printer| printer.table(["name"], Vec::new()).unwrap());
         assert_eq!(nothing, "");
     }
