@@ -12,6 +12,7 @@ mod supervise;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use tokio::task::JoinSet;
@@ -30,12 +31,18 @@ use crate::watch::{Shared, watch};
 use self::pages::Pages;
 use self::supervise::supervise;
 
+/// How long the loops of an old configuration may take to end before those of the new one begin beside them. To reapers that meet
+/// in one pool nothing happens; a step that never ends must not keep the other pools unwatched.
+const HANDOVER: Duration = Duration::from_secs(30);
+
 /// What outlives a change of the configuration.
 struct Daemon {
     source: Source,
     metrics: Metrics,
     health: Health,
     pages: Option<Pages>,
+    /// Loops of old configurations that have a step in hand still.
+    ending: Vec<JoinSet<()>>,
 }
 
 /// What works as the configuration says; another one takes its place when that is read again.
@@ -68,6 +75,7 @@ pub async fn run(source: Source, mut signals: Signals) -> Result<u8, SetupError>
         metrics: Metrics::default(),
         health: Health::default(),
         pages: None,
+        ending: Vec::new(),
     };
     if let Some(address) = setup.config.listen {
         daemon.pages = Some(Pages::open(address, &daemon.metrics, &daemon.health).await?);
@@ -153,7 +161,11 @@ impl Daemon {
         tracing::info!("the configuration is read again");
         heard.during(signals, self.move_pages(&setup)).await?;
         let mut old = old;
-        heard.during(signals, old.end_loops()).await?;
+        let handover = tokio::time::timeout(HANDOVER, old.end_loops());
+        if heard.during(signals, handover).await?.is_err() {
+            tracing::warn!("steps in hand take long; the new configuration does not wait for them");
+            self.ending.push(std::mem::take(&mut old.loops));
+        }
         for pool in gone(&old.setup, &setup) {
             self.metrics.remove(&pool);
         }
@@ -187,9 +199,12 @@ impl Daemon {
     /// Ends everything after the steps in hand; gives the exit code.
     async fn end(&mut self, mut shift: Shift, mut heard: Heard, signals: &mut Signals) -> u8 {
         tracing::info!("ending after the steps in hand");
-        let pages = self.pages.take();
+        let (pages, ending) = (self.pages.take(), std::mem::take(&mut self.ending));
         let ended = heard.during(signals, async move {
             shift.end_loops().await;
+            for mut loops in ending {
+                while loops.join_next().await.is_some() {}
+            }
             if let Some(pages) = pages {
                 pages.close().await;
             }

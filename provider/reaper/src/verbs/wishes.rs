@@ -111,7 +111,8 @@ async fn unclaim_one(found: &Found, policy: &Policy) -> Told {
         Ok(_) => "it is due still, and a reaper claims it again: extend it, or keep it",
         Err(_) => "no reaper is to delete it now",
     };
-    Ok(format!("{} claims are taken off; {then}", claims.len()))
+    let taken: Vec<String> = claims.iter().map(|claim| Mark::Reaping(*claim).to_string()).collect();
+    Ok(format!("taken off: {}; {then}", taken.join(", ")))
 }
 
 async fn sight_now(found: &Found) -> Result<Sight, String> {
