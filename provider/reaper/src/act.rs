@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use fleet::lease::{Claim, ClaimOutcome, ClaimStep, Mark, Seen, mint};
-use fleet::{Error, Grounds, KeptDisk, Recheck, VmName};
-use futures::future::{BoxFuture, try_join};
+use fleet::lease::{Claim, ClaimOutcome, ClaimStep, Mark, Seen};
+use fleet::{BirthName, Error, Grounds, KeptDisk, Recheck, VmName};
+use futures::future::{BoxFuture, join};
 use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
 use xenapi::{Pool, Ref, Vm};
 
 use crate::clock::PoolClock;
@@ -56,21 +57,24 @@ pub struct Hands<'a> {
     pub policy: &'a Policy,
     /// Ends a deletion after the step in hand.
     pub stop: &'a CancellationToken,
+    /// A rail has come up: what is not destroyed in part already is let go.
+    pub is_held: &'a AtomicBool,
 }
 
 /// Looks at a VM on which a claim is held.
 struct AfterClaim<'a> {
     hands: Hands<'a>,
     sight: &'a Sight,
+    claim: Ulid,
     /// A destructive step was allowed: the claim is final.
     has_begun: AtomicBool,
 }
 
 impl Hands<'_> {
     /// Deletes a VM that is due.
-    pub async fn reap(&self, sight: &Sight) -> Deed {
+    pub async fn reap(&self, sight: &Sight, id: Ulid) -> Deed {
         let begun = Instant::now();
-        let claim = match self.claim(sight).await {
+        let claim = match self.claim(sight, id).await {
             Ok(Ok(claim)) => claim,
             Ok(Err(why)) => return Deed::GivenUp { why },
             Err(error) if error.is_gone_object(&sight.vm) => return Deed::Gone,
@@ -79,6 +83,7 @@ impl Hands<'_> {
         let recheck = AfterClaim {
             hands: *self,
             sight,
+            claim: id,
             has_begun: AtomicBool::new(false),
         };
         let never = CancellationToken::new();
@@ -147,12 +152,19 @@ impl Hands<'_> {
     }
 
     /// Claims a VM; `Err` in `Ok` says why it is not to be deleted after all.
-    async fn claim(&self, sight: &Sight) -> Result<Result<Mark, String>, xenapi::Error> {
-        let id = mint(self.clock.now().await?);
+    async fn claim(&self, sight: &Sight, id: Ulid) -> Result<Result<Mark, String>, xenapi::Error> {
         let mark = Mark::Reaping(id);
         let mut claim = Claim::new(id, &sight.name);
-        let mut seen = sight.clone();
-        let mut why = None;
+        let claimed = self.drive(sight, &mut claim).await;
+        if claimed.is_err() {
+            self.give_up(&sight.vm, &mark).await;
+        }
+        claimed.map(|claimed| claimed.map(|()| mark))
+    }
+
+    async fn drive(&self, sight: &Sight, claim: &mut Claim) -> Result<Result<(), String>, xenapi::Error> {
+        let mark = Mark::Reaping(claim.id());
+        let (mut seen, mut why) = (sight.clone(), None);
         loop {
             let step = claim.next(&Seen {
                 marks: &seen.marks,
@@ -160,34 +172,28 @@ impl Hands<'_> {
                 is_due: why.is_none(),
             });
             match step {
-                ClaimStep::Add(_, rename) => {
-                    let name = async {
-                        match rename {
-                            Some(name) => self.client.vm().set_name_label(&sight.vm, &name.to_string()).await,
-                            None => Ok(()),
-                        }
-                    };
-                    if let Err(error) = try_join(marks::put(self.client, &sight.vm, &mark), name).await {
-                        self.give_up(&sight.vm, &mark).await;
-                        return Err(error);
-                    }
-                }
-                ClaimStep::Read => {
-                    (seen, why) = match self.read(sight).await {
-                        Ok(read) => read,
-                        Err(error) => {
-                            self.give_up(&sight.vm, &mark).await;
-                            return Err(error);
-                        }
-                    };
-                }
+                ClaimStep::Add(_, name) => self.put(&sight.vm, &mark, name).await?,
+                ClaimStep::Read => (seen, why) = self.read(sight).await?,
                 ClaimStep::Remove(_) => self.give_up(&sight.vm, &mark).await,
-                ClaimStep::Done(ClaimOutcome::Held) => return Ok(Ok(mark)),
+                ClaimStep::Done(ClaimOutcome::Held) => return Ok(Ok(())),
                 ClaimStep::Done(ClaimOutcome::GivenUp) => {
                     return Ok(Err(why.unwrap_or_else(|| "the claim was overwritten".to_owned())));
                 }
             }
         }
+    }
+
+    /// Puts the claim on both sides, and the name that goes with it. All calls have ended when this has: none may arrive after
+    /// the claim was taken back.
+    async fn put(&self, vm: &Ref<Vm>, mark: &Mark, name: Option<BirthName>) -> Result<(), xenapi::Error> {
+        let renamed = async {
+            match name {
+                Some(name) => self.client.vm().set_name_label(vm, &name.to_string()).await,
+                None => Ok(()),
+            }
+        };
+        let (put, renamed) = join(marks::put(self.client, vm, mark), renamed).await;
+        put.and(renamed)
     }
 
     /// Reads a VM that is being claimed, and says why it is not to be deleted after all.
@@ -225,6 +231,7 @@ impl AfterClaim<'_> {
         if self.hands.stop.is_cancelled() {
             return Err(Error::Cancelled { left: None });
         }
+        let has_begun = self.has_begun.load(Ordering::Acquire);
         let name = || VmName::new(&self.sight.name, self.sight.uuid);
         let failed = |cause| Error::Call {
             doing: "looking at the VM again",
@@ -236,7 +243,8 @@ impl AfterClaim<'_> {
             Err(cause) if cause.is_gone_object(vm) => return Ok(()),
             Err(cause) => return Err(failed(cause)),
         };
-        if let Some(why) = self.hands.why_not(self.sight, &now).await.map_err(failed)? {
+        let changed = self.hands.why_not(self.sight, &now).await.map_err(failed)?;
+        if let Some(why) = changed.or_else(|| self.why_stop(&now, has_begun)) {
             return Err(Error::NoLongerDue {
                 pool: client.name().to_owned(),
                 vm: name(),
@@ -245,6 +253,24 @@ impl AfterClaim<'_> {
         }
         self.has_begun.store(true, Ordering::Release);
         Ok(())
+    }
+}
+
+impl AfterClaim<'_> {
+    /// What beside the judgement of the VM stands in the way: its claim was taken away; and before the first destructive step,
+    /// that somebody else is at work on it, or that a rail has come up.
+    fn why_stop(&self, now: &Sight, has_begun: bool) -> Option<String> {
+        if !now.marks.carries_claim(&self.claim) {
+            return Some("its claim was taken away".to_owned());
+        }
+        if has_begun {
+            return None;
+        }
+        if self.hands.is_held.load(Ordering::Acquire) {
+            return Some("a rail has come up".to_owned());
+        }
+        let operation = now.operation.as_ref();
+        operation.map(|operation| format!("{operation} is in progress on it"))
     }
 }
 

@@ -68,19 +68,21 @@ impl Chronicle {
     }
 
     /// Looks for servers that vanished while nobody looked: no end of them is known, and they are not there any more. A history
-    /// that cannot be read now is asked at the next start.
-    pub async fn recollect(&self, survey: &Survey, now: Timestamp) {
-        let Some(inner) = &self.0 else { return };
-        let rows = match inner.reader.open_rows(&survey.pool).await {
-            Ok(rows) => rows,
-            Err(error) => {
-                tracing::warn!(pool = survey.pool, %error, "the history cannot be read");
-                return;
-            }
-        };
+    /// that cannot be read now is asked at the next start. Needs the survey no more once it has begun.
+    pub fn recollect(&self, survey: &Survey, now: Timestamp) -> impl Future<Output = ()> + Send + 'static {
+        let chronicle = self.clone();
+        let pool = survey.pool.clone();
         let there: BTreeSet<String> = survey.sights.values().map(|sight| sight.uuid.to_string()).collect();
-        let gone = rows.into_iter().filter(|row| !there.contains(&row.vm_uuid.to_string()));
-        inner.record(gone.map(|row| Entry::Server(vanished(row.vm_uuid, now))).collect());
+        async move {
+            let Some(inner) = &chronicle.0 else { return };
+            match inner.reader.open_rows(&pool).await {
+                Ok(rows) => {
+                    let gone = rows.into_iter().filter(|row| !there.contains(&row.vm_uuid.to_string()));
+                    inner.record(gone.map(|row| Entry::Server(vanished(row.vm_uuid, now))).collect());
+                }
+                Err(error) => tracing::warn!(pool, %error, "the history cannot be read"),
+            }
+        }
     }
 
     /// Takes in a VM that is new or has changed.

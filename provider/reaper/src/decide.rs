@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 
 use fleet::lease::Expiry;
 use jiff::{SignedDuration, Timestamp};
+use ulid::Ulid;
 use xenapi::{Ref, Uuid, Vdi, Vm};
 
 use crate::classify::{Verdict, classify};
 use crate::memory::{Acknowledged, PoolMemory, SEEN_APART};
 use crate::policy::{Mode, Policy};
-use crate::rails::{MASS_AT_LEAST, Rail, is_young};
+use crate::rails::{MASS_AT_LEAST, MASS_YOUNG_SECONDS, Rail, is_young};
 use crate::sight::Sight;
 use crate::survey::{Stray, Survey};
 
@@ -65,6 +66,8 @@ pub struct Plan {
     pub next: Option<Timestamp>,
     /// How many things stay only because of a rail.
     pub held_back: usize,
+    /// The young marks by which servers are due, or will be while the marks are young: what a person may acknowledge.
+    pub young: Vec<Ulid>,
 }
 
 /// What decisions depend on beside the survey.
@@ -86,13 +89,26 @@ pub struct Circumstances<'a> {
     pub allowance: usize,
     /// What is being deleted, or was let go a moment ago.
     pub in_hand: &'a BTreeSet<Uuid>,
+    /// What was deleted within the time in which a mark is young.
+    pub lately: Lately,
 }
 
 /// A thing that may be deleted, before rails and numbers are looked at.
 struct Draft {
     decision: Decision,
-    is_by_young_mark: bool,
+    is_managed: bool,
+    /// The young mark by which it is due, or will be while the mark is young.
+    young: Option<Ulid>,
     next: Option<Timestamp>,
+}
+
+/// What was deleted lately: it still counts when it is judged whether very many go at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lately {
+    /// Servers.
+    pub servers: usize,
+    /// Those of them that went by young marks.
+    pub by_young_marks: usize,
 }
 
 /// Says whether a VM is to be deleted by itself: its verdict, its owner, what others are doing with it. The same judgement leads to
@@ -122,13 +138,13 @@ pub fn due(sight: &Sight, now: Timestamp, policy: &Policy) -> Result<(Verdict, T
 pub fn decide(survey: &Survey, at: &Circumstances<'_>) -> Plan {
     let vms = survey.sights.values().map(|sight| about_vm(sight, at));
     let mut drafts: Vec<Draft> = vms.collect();
-    let managed = drafts.iter().filter(|draft| is_managed(draft.decision.verdict)).count();
     drafts.extend(survey.strays.iter().map(|stray| about_disk(survey, stray, at)));
     let mut rails = at.steadiness.to_vec();
     if survey.is_paused {
         rails.push(Rail::Paused);
     }
-    rails.extend(mass(&drafts, managed));
+    let young: Vec<Ulid> = drafts.iter().filter_map(|draft| draft.young).collect();
+    rails.extend(mass(&drafts, young.len(), at.lately));
     let next = drafts.iter().filter_map(|draft| draft.next).min();
     let mut decisions: Vec<Decision> = drafts.into_iter().map(|draft| draft.decision).collect();
     let due = decisions
@@ -149,6 +165,7 @@ pub fn decide(survey: &Survey, at: &Circumstances<'_>) -> Plan {
         rails,
         next,
         held_back: due - deleted,
+        young,
     }
 }
 
@@ -190,10 +207,6 @@ impl Plan {
     }
 }
 
-fn is_managed(verdict: &str) -> bool {
-    !["foreign", "copy", "snapshot", "uncertain", "newborn", "leftover"].contains(&verdict)
-}
-
 fn about_vm(sight: &Sight, at: &Circumstances<'_>) -> Draft {
     let (verdict, due_since, held) = match due(sight, at.now, at.policy) {
         Ok((verdict, since)) => {
@@ -206,13 +219,10 @@ fn about_vm(sight: &Sight, at: &Circumstances<'_>) -> Draft {
         None => (Action::Delete, verdict.to_string(), None),
         Some((reason, again)) => (Action::Keep, reason, again),
     };
-    let is_by_young_mark = match sight.marks.expiry() {
-        Expiry::Lease(expires) => !at.acknowledged.contains(&expires.id) && is_young(expires.made_at(), at.now),
-        Expiry::Creating(_) | Expiry::Never => false,
-    };
     let due_at = verdict.due_at().and_then(|due| after_grace(due, at.policy));
     Draft {
-        is_by_young_mark: is_by_young_mark && action == Action::Delete,
+        is_managed: verdict.is_managed(),
+        young: young(sight, &verdict, action, at),
         next: again.or(due_at),
         decision: Decision {
             target: Target::Vm(sight.vm.clone()),
@@ -220,7 +230,7 @@ fn about_vm(sight: &Sight, at: &Circumstances<'_>) -> Draft {
             name: sight.name.clone(),
             verdict: verdict.label(),
             action,
-            reason: reason + &remark(sight, &verdict, at.policy),
+            reason: reason + &remarks(sight, &verdict, at.policy),
             due_since,
         },
     }
@@ -263,18 +273,48 @@ fn wait(uuid: &Uuid, at: &Circumstances<'_>) -> Option<Timestamp> {
     (again > at.now).then_some(again)
 }
 
-fn remark(sight: &Sight, verdict: &Verdict, policy: &Policy) -> String {
+/// The young mark by which a server is due now, in hand, or due while the mark is young.
+fn young(sight: &Sight, verdict: &Verdict, action: Action, at: &Circumstances<'_>) -> Option<Ulid> {
+    let Expiry::Lease(expires) = sight.marks.expiry() else {
+        return None;
+    };
+    let soon = at.now.as_second().saturating_add(MASS_YOUNG_SECONDS);
+    let counts = match verdict {
+        Verdict::Expired { .. } => action == Action::Delete || at.in_hand.contains(&sight.uuid),
+        Verdict::Living { until } => until.as_second() <= soon && at.policy.owners.include(sight.marks.owner()),
+        Verdict::Foreign { .. }
+        | Verdict::Copy { .. }
+        | Verdict::Snapshot
+        | Verdict::Template
+        | Verdict::Uncertain { .. }
+        | Verdict::Kept
+        | Verdict::Newborn { .. }
+        | Verdict::Leftover { .. }
+        | Verdict::Creating { .. }
+        | Verdict::Unfinished { .. }
+        | Verdict::Unlimited => false,
+    };
+    let is_young = is_young(expires.made_at(), at.now) && !at.acknowledged.contains(&expires.id);
+    (counts && is_young).then_some(expires.id)
+}
+
+/// What a person may want to know of a server beside its verdict.
+fn remarks(sight: &Sight, verdict: &Verdict, policy: &Policy) -> String {
+    let mut remarks = String::new();
     let ttl = sight.marks.lease_record().map(|record| record.ttl());
-    match (verdict, policy.max_ttl, ttl) {
-        (Verdict::Living { .. } | Verdict::Expired { .. }, Some(max), Some(ttl)) if ttl > max => {
-            format!(
-                "; leased for {} s, longer than max_ttl ({} s)",
-                ttl.as_secs(),
-                max.as_secs()
-            )
-        }
-        _ => String::new(),
+    if let (Verdict::Living { .. } | Verdict::Expired { .. }, Some(max), Some(ttl)) = (verdict, policy.max_ttl, ttl)
+        && ttl > max
+    {
+        remarks += &format!(
+            "; leased for {} s, longer than max_ttl ({} s)",
+            ttl.as_secs(),
+            max.as_secs()
+        );
     }
+    if verdict.is_managed() && verdict.due_since().is_none() && !sight.marks.claims().is_empty() {
+        remarks += "; it carries the claim of a reaper, and cannot be renewed: `dynvm-reaper unclaim` if none is at work on it";
+    }
+    remarks
 }
 
 fn about_disk(survey: &Survey, stray: &Stray, at: &Circumstances<'_>) -> Draft {
@@ -300,7 +340,8 @@ fn about_disk(survey: &Survey, stray: &Stray, at: &Circumstances<'_>) -> Draft {
         (Action::Delete, "its VM is gone".to_owned(), None)
     };
     Draft {
-        is_by_young_mark: false,
+        is_managed: false,
+        young: None,
         next,
         decision: Decision {
             target: Target::Disk(stray.vdi.clone(), stray.uuid()),
@@ -314,9 +355,13 @@ fn about_disk(survey: &Survey, stray: &Stray, at: &Circumstances<'_>) -> Draft {
     }
 }
 
-fn mass(drafts: &[Draft], managed: usize) -> Option<Rail> {
-    let due = drafts.iter().filter(|draft| draft.is_by_young_mark).count();
-    (managed >= MASS_AT_LEAST && due * 2 > managed).then_some(Rail::MassExpiry { due, managed })
+/// Very many at once: also when their ends are spread over the minutes in which a mark is young. It shows when the first is due.
+fn mass(drafts: &[Draft], young: usize, lately: Lately) -> Option<Rail> {
+    let is_due = |draft: &Draft| draft.young.is_some() && draft.decision.action == Action::Delete;
+    let managed = drafts.iter().filter(|draft| draft.is_managed).count() + lately.servers;
+    let due = young + lately.by_young_marks;
+    let is_mass = drafts.iter().any(is_due) && managed >= MASS_AT_LEAST && due * 2 > managed;
+    is_mass.then_some(Rail::MassExpiry { due, managed })
 }
 
 fn hold(decisions: &mut [Decision], rail: &Rail) {

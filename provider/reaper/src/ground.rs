@@ -1,21 +1,24 @@
 //! One pool under a reaper: its survey, its clock, what is remembered of it, and the plan that follows from all three.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use fleet::lease::{Expiry, mint};
 use jiff::Timestamp;
-use xenapi::{Pool, Uuid};
+use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
+use xenapi::{Pool, PoolObject, Ref, Uuid};
 
 use crate::act::{Deed, Hands};
 use crate::clock::{PoolClock, own_seconds, wall_ahead};
-use crate::decide::{Circumstances, Decision, Plan, Target, decide};
+use crate::decide::{Circumstances, Decision, Lately, Plan, Target, decide};
 use crate::memory::{Acknowledged, Memory, PoolMemory, StateDir};
 use crate::policy::{Mode, Policy};
-use crate::rails::Rail;
+use crate::rails::{MASS_YOUNG_SECONDS, Rail, is_young};
 use crate::sight::Sight;
 use crate::steadiness::{Reading, Steadiness};
-use crate::survey::{Stray, Survey, SurveyError};
-use tokio_util::sync::CancellationToken;
+use crate::survey::{Stray, Survey, SurveyError, is_paused};
 
 /// How long a cycle is, in seconds: so many deletions as one cycle may see are begun within this time.
 const CYCLE_SECONDS: i64 = 60;
@@ -44,6 +47,12 @@ pub struct Ground {
     in_hand: BTreeSet<Uuid>,
     /// What the coordinator's clock showed last.
     looked: Timestamp,
+    /// The own claims that stand on VMs whose deletion broke off.
+    claims: BTreeMap<Uuid, Ulid>,
+    /// What was deleted lately: when, by the own clock, and whether by a young mark.
+    lately: VecDeque<(i64, bool)>,
+    /// The marks that a person has let go.
+    acknowledged: Acknowledged,
 }
 
 /// What it takes to delete something in a pool; shared by all deletions there.
@@ -56,6 +65,10 @@ pub struct Crew {
     pub policy: Policy,
     /// Ends deletions after the step in hand.
     pub stop: CancellationToken,
+    mode: Mode,
+    pool: Ref<PoolObject>,
+    /// A rail has come up since: nothing is begun any more.
+    is_held: Arc<AtomicBool>,
 }
 
 /// A decision to delete, with what it is about.
@@ -64,6 +77,8 @@ pub struct Job {
     /// The decision.
     pub decision: Decision,
     thing: Thing,
+    /// The identity of the claim: the same for each attempt, so that claims do not pile up.
+    claim: Ulid,
 }
 
 #[derive(Debug, Clone)]
@@ -119,6 +134,9 @@ impl Ground {
             clock,
             policy,
             stop,
+            mode,
+            pool: survey.reference.clone(),
+            is_held: Arc::default(),
         };
         let mut ground = Self {
             survey,
@@ -130,7 +148,11 @@ impl Ground {
             begun: VecDeque::new(),
             in_hand: BTreeSet::new(),
             looked: Timestamp::UNIX_EPOCH,
+            claims: BTreeMap::new(),
+            lately: VecDeque::new(),
+            acknowledged: Acknowledged::new(),
         };
+        ground.heed_acknowledgements();
         ground.look().await?;
         Ok(ground)
     }
@@ -149,6 +171,8 @@ impl Ground {
         }
         self.survey = survey;
         self.follow_coordinator();
+        // On an idle pool nothing else asks for the time.
+        self.look().await?;
         Ok(())
     }
 
@@ -161,6 +185,9 @@ impl Ground {
                 clock: PoolClock::new(Arc::clone(&crew.client), self.survey.coordinator.clone()),
                 policy: crew.policy.clone(),
                 stop: crew.stop.clone(),
+                mode: self.mode,
+                pool: self.survey.reference.clone(),
+                is_held: Arc::clone(&crew.is_held),
             });
         }
     }
@@ -183,15 +210,12 @@ impl Ground {
     /// The clock could not be read.
     pub async fn plan(&mut self) -> Result<(Plan, Timestamp), xenapi::Error> {
         let now = self.look().await?;
-        self.memory.see(self.survey.seen_twice(now), now);
-        let own = own_seconds(self.mode);
-        self.begun.retain(|begun| own.saturating_sub(*begun) < CYCLE_SECONDS);
         Ok((self.plan_at(now), now))
     }
 
     /// Decides by what the clock shows probably, without asking anybody: says whether it is worth a look. Nothing is to be
     /// deleted by it.
-    pub fn estimate(&self) -> (Plan, Timestamp) {
+    pub fn estimate(&mut self) -> (Plan, Timestamp) {
         let now = self.now();
         (self.plan_at(now), now)
     }
@@ -206,18 +230,40 @@ impl Ground {
         self.crew.clock.estimate().unwrap_or(self.looked)
     }
 
-    fn plan_at(&self, now: Timestamp) -> Plan {
+    fn plan_at(&mut self, now: Timestamp) -> Plan {
+        self.note(now);
         let at = Circumstances {
             now,
             policy: &self.crew.policy,
             mode: self.mode,
             memory: &self.memory,
-            acknowledged: &self.memories.acknowledged(),
+            acknowledged: &self.acknowledged,
             steadiness: &self.rails(),
             allowance: self.crew.policy.max_deletions.saturating_sub(self.begun.len()),
             in_hand: &self.in_hand,
+            lately: Lately {
+                servers: self.lately.len(),
+                by_young_marks: self.lately.iter().filter(|(_, is_young)| *is_young).count(),
+            },
         };
         decide(&self.survey, &at)
+    }
+
+    /// Notes what must be remembered of what is seen now.
+    fn note(&mut self, now: Timestamp) {
+        self.memory.see(self.survey.seen_twice(now), now);
+        for sight in self.survey.sights.values().filter(|sight| sight.marks.is_managed()) {
+            self.memory.see_lease(&sight.marks);
+        }
+        let own = own_seconds(self.mode);
+        self.begun.retain(|begun| own.saturating_sub(*begun) < CYCLE_SECONDS);
+        self.lately
+            .retain(|(ended, _)| own.saturating_sub(*ended) < MASS_YOUNG_SECONDS);
+    }
+
+    /// Reads what a person has acknowledged since.
+    pub fn heed_acknowledgements(&mut self) {
+        self.acknowledged = self.memories.acknowledged();
     }
 
     /// What the clocks and the coordinator say at this moment.
@@ -235,8 +281,12 @@ impl Ground {
                     Thing::Disk(Box::new(stray.clone()))
                 }
             };
-            let decision = decision.clone();
-            Some(Job { decision, thing })
+            let claim = self.claims.get(&decision.uuid()).copied();
+            Some(Job {
+                decision: decision.clone(),
+                thing,
+                claim: claim.unwrap_or_else(|| mint(self.looked)),
+            })
         });
         jobs.collect()
     }
@@ -257,17 +307,33 @@ impl Ground {
         self.in_hand.remove(uuid);
     }
 
+    /// Holds back what is not begun yet, also where a hand is reaching for it, or lets it go again.
+    pub fn hold(&self, is_held: bool) {
+        self.crew.is_held.store(is_held, Ordering::Release);
+    }
+
     /// Notes how a deletion ended.
     pub fn ended(&mut self, job: &Job, deed: &Deed, now: Timestamp) {
         let uuid = job.decision.uuid();
         match deed {
-            Deed::Failed { why } => self.memory.failed(&uuid, why.clone(), now),
+            Deed::Failed { why } => {
+                self.memory.failed(&uuid, why.clone(), now);
+                self.claims.insert(uuid, job.claim);
+            }
             Deed::Deleted { .. } | Deed::Gone => {
                 let text = uuid.to_string();
                 self.memory.keep_failures(|failed| failed != text);
+                self.claims.remove(&uuid);
                 self.forget(&job.decision.target);
             }
             Deed::GivenUp { .. } => {}
+        }
+        if let (Deed::Deleted { .. }, Some(sight)) = (deed, job.sight()) {
+            let is_young = match sight.marks.expiry() {
+                Expiry::Lease(expires) => is_young(expires.made_at(), now),
+                Expiry::Creating(_) | Expiry::Never => false,
+            };
+            self.lately.push_back((own_seconds(self.mode), is_young));
         }
     }
 
@@ -284,6 +350,7 @@ impl Ground {
     pub fn remember(&mut self) {
         let there = self.survey.everything();
         self.memory.keep_failures(|uuid| there.contains(uuid));
+        self.memory.keep_leases(|uuid| there.contains(uuid));
         let mut memory = self.memory.clone();
         memory.steadiness = self.steadiness.clone().on_clock_ahead_by(wall_ahead(self.mode));
         self.memories.put(&self.survey.uuid, memory);
@@ -303,10 +370,34 @@ impl Crew {
             clock: &self.clock,
             policy: &self.policy,
             stop: &self.stop,
+            is_held: &self.is_held,
         };
+        match self.why_not_now().await {
+            Ok(None) => {}
+            Ok(Some(why)) => return Deed::GivenUp { why },
+            Err(error) => return Deed::Failed { why: error.to_string() },
+        }
         match &job.thing {
-            Thing::Vm(sight) => hands.reap(sight).await,
+            Thing::Vm(sight) => hands.reap(sight, job.claim).await,
             Thing::Disk(stray) => hands.reap_disk(stray).await,
+        }
+    }
+
+    /// Says why nothing may be begun any more although it was decided upon. A daemon is told by events; whoever runs once asks.
+    async fn why_not_now(&self) -> Result<Option<String>, xenapi::Error> {
+        if self.is_held.load(Ordering::Acquire) {
+            return Ok(Some("a rail has come up since".to_owned()));
+        }
+        match self.mode {
+            Mode::Daemon => Ok(None),
+            Mode::Once => {
+                let pool = self.client.pool().record(&self.pool).await?;
+                if is_paused(&pool) {
+                    return Ok(Some("the pool was paused since".to_owned()));
+                }
+                let is_other = pool.master != *self.clock.coordinator();
+                Ok(is_other.then(|| "the pool has another coordinator since".to_owned()))
+            }
         }
     }
 }

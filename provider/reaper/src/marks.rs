@@ -1,20 +1,20 @@
 //! Marks of a reaper and of persons on a VM: put on both sides and taken from both, whatever becomes of single answers.
 
 use fleet::lease::Mark;
-use futures::future::{join, try_join};
+use futures::future::join;
 use xenapi::{Error, Failure, Outcome, Pool, Ref, Vm};
 
 /// How often a key is put whose answer was lost.
 const TRIES: u32 = 3;
 
-/// Puts a mark on both sides. One that is there already is there.
+/// Puts a mark on both sides. One that is there already is there. Both calls have ended when this has.
 ///
 /// # Errors
 /// A side refused it, or it is unknown whether it took it.
 pub async fn put(client: &Pool, vm: &Ref<Vm>, mark: &Mark) -> Result<(), Error> {
     let text = mark.to_string();
-    try_join(client.vm().add_tags(vm, &text), put_key(client, vm, &text)).await?;
-    Ok(())
+    let (tag, key) = join(client.vm().add_tags(vm, &text), put_key(client, vm, &text)).await;
+    tag.and(key)
 }
 
 /// Takes a mark from both sides, and tries the second whatever becomes of the first.

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use fleet::lease::{Expires, Mark, Parsed, VmMarks};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
@@ -42,6 +43,9 @@ pub struct PoolMemory {
     first_seen: BTreeMap<String, Timestamp>,
     #[serde(default)]
     failures: BTreeMap<String, Failures>,
+    /// The latest lease that was seen on each server, as its mark reads.
+    #[serde(default)]
+    leases: BTreeMap<String, String>,
 }
 
 /// How often something could not be deleted.
@@ -88,9 +92,48 @@ impl PoolMemory {
         self.first_seen = kept;
     }
 
+    /// Notes the lease of a server that stands on both sides while nobody claims it: one that may have been acknowledged.
+    pub fn see_lease(&mut self, marks: &VmMarks) {
+        let Some(latest) = marks.expires().into_iter().next_back() else {
+            return;
+        };
+        let is_settled = marks.has_on_both_sides(&latest) && marks.claims().is_empty();
+        if is_settled && self.lost_lease(marks).is_none() {
+            self.leases
+                .insert(marks.vm().to_string(), Mark::Expires(latest).to_string());
+        }
+    }
+
+    /// The later lease that a server had and has not any more, although no newer mark took its place: a pool that comes back
+    /// with an older copy of its database has lost it, and whoever was promised it does not know.
+    pub fn lost_lease(&self, marks: &VmMarks) -> Option<Expires> {
+        let text = self.leases.get(&marks.vm().to_string())?;
+        let Parsed::Mark(Mark::Expires(known)) = Mark::parse(text) else {
+            return None;
+        };
+        let now = marks.expires();
+        let is_replaced = now
+            .iter()
+            .any(|mark| *mark == known || mark.at >= known.at || mark.id > known.id);
+        (!is_replaced && !now.is_empty()).then_some(known)
+    }
+
+    /// Forgets the leases of what is gone.
+    pub fn keep_leases(&mut self, is_there: impl Fn(&str) -> bool) {
+        self.leases.retain(|uuid, _| is_there(uuid));
+    }
+
     /// How often something could not be deleted.
     pub fn failures(&self, uuid: &Uuid) -> Option<&Failures> {
         self.failures.get(&uuid.to_string())
+    }
+
+    /// The failures of something that is not to be tried again yet. A time that no pause explains was noted by a clock that was
+    /// wrong.
+    pub fn pausing(&self, uuid: &Uuid, now: Timestamp) -> Option<&Failures> {
+        let longest = now.checked_add(RARELY).unwrap_or(Timestamp::MAX);
+        self.failures(uuid)
+            .filter(|failures| failures.next > now && failures.next <= longest)
     }
 
     /// Notes a failure: it is tried again after 30 s, then twice as long each time, then rarely.
@@ -243,6 +286,52 @@ mod tests {
         assert_eq!(memory.quarantined(), 1);
         memory.keep_failures(|uuid| uuid != A.to_string());
         assert_eq!(memory.quarantined(), 0);
+    }
+
+    fn marks(tags: &[&str], keys: &[&str]) -> VmMarks {
+        let own = format!("dynvm:vm={A}");
+        let tags: Vec<&str> = tags.iter().copied().chain([own.as_str()]).collect();
+        let keys = keys.iter().copied().chain([own.as_str()]).map(|key| (key, ""));
+        VmMarks::read(&A, tags, keys)
+    }
+
+    #[test]
+    fn a_lease_that_was_there_and_is_not_any_more_is_missed() {
+        let early = "dynvm:expires=2026-11-21T10:00:00Z/01JD4Q8QCGTF0000000000000A";
+        let late = "dynvm:expires=2026-11-21T12:00:00Z/01JD4Q8QCGTF0000000000000B";
+        let shortened = "dynvm:expires=2026-11-21T11:00:00Z/01JD4Q8QCGTF0000000000000C";
+        let mut memory = PoolMemory::default();
+        memory.see_lease(&marks(&[early], &[early]));
+        memory.see_lease(&marks(&[late], &[early]));
+        assert!(
+            memory.lost_lease(&marks(&[early], &[early])).is_none(),
+            "it never stood on both sides"
+        );
+        memory.see_lease(&marks(&[late], &[late]));
+        assert!(memory.lost_lease(&marks(&[early], &[early])).is_some());
+        memory.see_lease(&marks(&[early], &[early]));
+        assert!(
+            memory.lost_lease(&marks(&[early], &[early])).is_some(),
+            "and stays missed"
+        );
+        assert!(
+            memory.lost_lease(&marks(&[shortened], &[shortened])).is_none(),
+            "a newer mark took its place"
+        );
+        assert!(
+            memory.lost_lease(&marks(&[], &[])).is_none(),
+            "without any it has no expiry at all"
+        );
+        assert!(memory.lost_lease(&marks(&[late], &[])).is_none());
+    }
+
+    #[test]
+    fn a_pause_from_a_clock_that_was_wrong_is_over() {
+        let mut memory = PoolMemory::default();
+        memory.failed(&A, "no".into(), at(1_000_000));
+        assert!(memory.pausing(&A, at(1_000_000)).is_some());
+        assert!(memory.pausing(&A, at(0)).is_none());
+        assert!(memory.pausing(&A, at(1_000_031)).is_none());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One look at every pool: what `plan` prints, and what `run --once` does. Both decide alike.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt as _;
 use futures::future::join_all;
@@ -13,7 +13,7 @@ use crate::act::Deed;
 use crate::decide::{Decision, Plan};
 use crate::ground::{Ground, Job, Memories};
 use crate::policy::{Mode, Policy};
-use crate::survey::SurveyError;
+use crate::survey::{Survey, SurveyError};
 
 /// How many deletions are under way in one pool at once; those on one SR stand in line by themselves.
 pub const AT_ONCE: usize = 25;
@@ -69,6 +69,36 @@ pub enum Ending {
     Unreachable,
 }
 
+/// Hears how a run goes.
+pub trait Listener: Sync {
+    /// A pool was looked at.
+    fn looked(&self, _ground: &Ground, _now: Timestamp) {}
+
+    /// A deletion ended.
+    fn ended(&self, ground: &Ground, job: &Job, deed: &Deed);
+}
+
+impl<F: Fn(&Ground, &Job, &Deed) + Sync> Listener for F {
+    fn ended(&self, ground: &Ground, job: &Job, deed: &Deed) {
+        self(ground, job, deed);
+    }
+}
+
+/// Says whether no other entry has led to this pool.
+pub(crate) fn is_first(met: &Mutex<BTreeMap<Uuid, String>>, survey: &Survey) -> bool {
+    let mut met = met.lock().unwrap_or_else(PoisonError::into_inner);
+    let first = met.entry(survey.uuid).or_insert_with(|| survey.pool.clone());
+    if *first == survey.pool {
+        return true;
+    }
+    tracing::warn!(
+        pool = survey.pool,
+        same_as = *first,
+        "the same pool under another name: looked after once"
+    );
+    false
+}
+
 impl Once {
     /// Looks at all pools at once and decides. A pool that is configured twice is looked at once.
     pub async fn look(&self) -> Vec<Looked> {
@@ -79,22 +109,11 @@ impl Once {
                 outcome,
             }
         });
-        let mut first: BTreeMap<Uuid, String> = BTreeMap::new();
+        let met = Mutex::default();
         let mut looked = join_all(looks).await;
-        looked.retain(|looked| {
-            let Ok(seen) = &looked.outcome else { return true };
-            let owner = first
-                .entry(seen.ground.survey.uuid)
-                .or_insert_with(|| looked.pool.clone());
-            let is_first = *owner == looked.pool;
-            if !is_first {
-                tracing::warn!(
-                    pool = looked.pool,
-                    same_as = *owner,
-                    "the same pool under another name: looked at once"
-                );
-            }
-            is_first
+        looked.retain(|looked| match &looked.outcome {
+            Ok(seen) => is_first(&met, &seen.ground.survey),
+            Err(_) => true,
         });
         looked
     }
@@ -112,27 +131,33 @@ impl Once {
         Ok(Seen { ground, plan, now })
     }
 
-    /// Looks at all pools and does what is decided; pools do not wait for each other. `told` hears of each deletion that ended.
-    pub async fn run(&self, told: &(dyn Fn(&Ground, &Job, &Deed) + Sync)) -> Vec<Done> {
-        Self::act(self.look().await, told).await
+    /// Looks at all pools and does what is decided; pools do not wait for each other, nor for one that does not answer. A pool that
+    /// is configured twice is run over once.
+    pub async fn run(&self, told: &dyn Listener) -> Vec<Done> {
+        let met = Mutex::default();
+        let runs = self.clients.iter().map(|client| self.run_over(client, &met, told));
+        join_all(runs).await.into_iter().flatten().collect()
     }
 
-    /// Does what was decided about pools that were looked at.
-    pub async fn act(looked: Vec<Looked>, told: &(dyn Fn(&Ground, &Job, &Deed) + Sync)) -> Vec<Done> {
-        let runs = looked.into_iter().map(|looked| async move {
-            let outcome = match looked.outcome {
-                Ok(seen) => Ok(Self::carry_out(seen, told).await),
-                Err(error) => Err(error),
-            };
-            Done {
-                pool: looked.pool,
-                outcome,
+    async fn run_over(
+        &self,
+        client: &Arc<Pool>,
+        met: &Mutex<BTreeMap<Uuid, String>>,
+        told: &dyn Listener,
+    ) -> Option<Done> {
+        let outcome = match self.look_at(client).await {
+            Ok(seen) if is_first(met, &seen.ground.survey) => {
+                told.looked(&seen.ground, seen.now);
+                Ok(Self::carry_out(seen, told).await)
             }
-        });
-        join_all(runs).await
+            Ok(_) => return None,
+            Err(error) => Err(error),
+        };
+        let pool = client.name().to_owned();
+        Some(Done { pool, outcome })
     }
 
-    async fn carry_out(seen: Seen, told: &(dyn Fn(&Ground, &Job, &Deed) + Sync)) -> (Plan, Vec<(Decision, Deed)>) {
+    async fn carry_out(seen: Seen, told: &dyn Listener) -> (Plan, Vec<(Decision, Deed)>) {
         let Seen { mut ground, plan, now } = seen;
         let jobs = ground.jobs(&plan);
         let crew = Arc::clone(ground.crew());
@@ -145,7 +170,7 @@ impl Once {
         let mut done = Vec::new();
         while let Some((job, deed)) = deeds.next().await {
             ground.ended(&job, &deed, now);
-            told(&ground, &job, &deed);
+            told.ended(&ground, &job, &deed);
             done.push((job.decision, deed));
         }
         ground.remember();

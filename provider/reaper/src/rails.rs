@@ -53,10 +53,15 @@ pub const NAMES: [&str; 7] = [
     "coordinator-changed",
     "clock-moved",
     "mass-expiry",
-    "listing-incomplete",
-    "listing-failed",
+    LISTING_INCOMPLETE,
+    LISTING_FAILED,
     "max-deletions",
 ];
+
+/// The rail of a listing whose count is not the pool's.
+pub const LISTING_INCOMPLETE: &str = "listing-incomplete";
+/// The rail of a listing that could not be taken.
+pub const LISTING_FAILED: &str = "listing-failed";
 
 /// The mark on a pool, as a tag or a key of `other_config`, that stops everything there.
 pub const PAUSE: &str = "dynvm:pause";
@@ -73,8 +78,8 @@ impl Rail {
             Rail::CoordinatorChanged { .. } => "coordinator-changed",
             Rail::ClockMoved { .. } => "clock-moved",
             Rail::MassExpiry { .. } => "mass-expiry",
-            Rail::Incomplete { .. } => "listing-incomplete",
-            Rail::Unreadable { .. } => "listing-failed",
+            Rail::Incomplete { .. } => LISTING_INCOMPLETE,
+            Rail::Unreadable { .. } => LISTING_FAILED,
             Rail::MaxDeletions { .. } => "max-deletions",
         }
     }
@@ -113,7 +118,7 @@ impl fmt::Display for Rail {
             }
             Rail::MassExpiry { due, managed } => write!(
                 f,
-                "{due} of {managed} servers are due by marks younger than {} minutes: `dynvm-reaper ack` lets them go",
+                "{due} of {managed} servers are due, or will be soon, by marks younger than {} minutes: `dynvm-reaper ack` lets them go",
                 MASS_YOUNG_SECONDS / 60
             ),
             Rail::Incomplete { listed, counted } => {

@@ -81,9 +81,9 @@ impl Sight {
         !self.marks.is_bare() || self.name.starts_with(BIRTH_PREFIX)
     }
 
-    /// Says whether its birth has not ended: it is under a birth name still, and no lease was ever written.
+    /// Says whether its birth has not ended: it is under a birth name still, and no lease of its own was ever written.
     pub fn is_half_born(&self) -> bool {
-        self.birth.is_some() && self.marks.expires().is_empty()
+        self.birth.is_some() && (!self.marks.names_itself() || self.marks.expires().is_empty())
     }
 }
 

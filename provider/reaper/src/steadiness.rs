@@ -55,6 +55,7 @@ impl Reading {
 impl Steadiness {
     /// Takes in a look at the clocks, and who the coordinator was.
     pub fn observe(&mut self, reading: Reading, coordinator: Uuid) {
+        self.forget_the_future(reading.own);
         let is_other = self.coordinator.is_some_and(|known| known != coordinator);
         if is_other {
             self.changed_at = Some(reading.own);
@@ -66,6 +67,17 @@ impl Steadiness {
         while self.readings.get(1).is_some_and(|second| second.own <= calm_since) {
             self.readings.pop_front();
         }
+    }
+
+    /// An own clock that was set back leaves looks behind that are still to come. What they showed is as good as seen just now:
+    /// else one wrong hour would hold everything back until it has passed.
+    fn forget_the_future(&mut self, own: i64) {
+        for reading in self.readings.iter_mut().filter(|reading| reading.own > own) {
+            let pool = own.saturating_add(reading.offset());
+            *reading = Reading { own, pool };
+        }
+        self.readings.make_contiguous().sort_by_key(|reading| reading.own);
+        self.changed_at = self.changed_at.map(|at| at.min(own));
     }
 
     /// What holds the pool back at this moment of the own clock.
@@ -183,6 +195,23 @@ mod tests {
     fn a_clock_that_jumps_there_and_back_has_moved() {
         let steadiness = observed(&[(0, 0), (10, 7210), (20, 20)]);
         assert_eq!(names(&steadiness, 20), ["clock-moved"]);
+    }
+
+    #[test]
+    fn an_own_clock_that_was_a_year_ahead_is_forgotten_after_five_minutes() {
+        let year = 31_536_000;
+        let mut steadiness = observed(&[(year, 100), (year + 3600, 3700)]);
+        for minute in 0..5 {
+            let now = 3760 + minute * 60;
+            steadiness.observe(Reading { own: now, pool: now }, A);
+            assert_eq!(names(&steadiness, now), ["clock-moved"], "{minute}");
+        }
+        for minute in 5..500 {
+            let now = 3760 + minute * 60;
+            steadiness.observe(Reading { own: now, pool: now }, A);
+        }
+        assert_eq!(names(&steadiness, 3760 + 499 * 60), [""; 0]);
+        assert!(steadiness.readings.len() < 10, "{}", steadiness.readings.len());
     }
 
     #[test]

@@ -16,11 +16,11 @@ use xenapi::{
     VmRecord,
 };
 
-use crate::rails::PAUSE;
+use crate::rails::{LISTING_FAILED, LISTING_INCOMPLETE, PAUSE};
 use crate::sight::Sight;
 
 /// How long the listing of one class may take.
-const LISTING: Duration = Duration::from_secs(60);
+const LISTING: Duration = Duration::from_secs(180);
 /// How often a listing is taken whose count is not the pool's own: VMs come and go meanwhile.
 const TRIES: u32 = 3;
 
@@ -29,6 +29,8 @@ const TRIES: u32 = 3;
 pub struct Survey {
     /// The pool's name, as configured.
     pub pool: String,
+    /// The pool's own record.
+    pub reference: Ref<PoolObject>,
     /// The pool's own UUID.
     pub uuid: Uuid,
     /// The coordinator.
@@ -105,6 +107,16 @@ impl From<xenapi::Error> for SurveyError {
     }
 }
 
+impl SurveyError {
+    /// The name of the rail that it means.
+    pub fn rail(&self) -> &'static str {
+        match self {
+            SurveyError::Incomplete { .. } => LISTING_INCOMPLETE,
+            SurveyError::Call(_) | SurveyError::Nameless | SurveyError::OtherPool { .. } => LISTING_FAILED,
+        }
+    }
+}
+
 impl Survey {
     /// Looks at a pool.
     ///
@@ -123,11 +135,12 @@ impl Survey {
 
     async fn look(client: &Pool) -> Result<Self, SurveyError> {
         let snapshot = client.snapshot(&[EventClass::Pool, EventClass::Host]).await?;
-        let (_, pool) = snapshot.of::<PoolObject>().next().ok_or(SurveyError::Nameless)?;
+        let (reference, pool) = snapshot.of::<PoolObject>().next().ok_or(SurveyError::Nameless)?;
         let hosts = snapshot.of::<Host>();
         let hosts = hosts.map(|(host, record)| (host, (record.uuid, record.name_label.clone())));
         let mut survey = Self {
             pool: client.name().to_owned(),
+            reference,
             uuid: pool.uuid,
             coordinator: pool.master.clone(),
             coordinator_uuid: Uuid::from_bytes([0; 16]),
@@ -161,7 +174,7 @@ impl Survey {
         let (coordinator, _) = self.hosts.get(&pool.master).ok_or(SurveyError::Nameless)?;
         self.coordinator_uuid = *coordinator;
         self.coordinator = pool.master.clone();
-        self.is_paused = pool.tags.contains(PAUSE) || pool.other_config.contains_key(PAUSE);
+        self.is_paused = is_paused(pool);
         Ok(())
     }
 
@@ -223,6 +236,11 @@ impl Survey {
         vms.chain(self.strays.iter().map(|stray| stray.uuid().to_string()))
             .collect()
     }
+}
+
+/// Says whether a person has stopped everything in a pool.
+pub fn is_paused(pool: &PoolRecord) -> bool {
+    pool.tags.contains(PAUSE) || pool.other_config.contains_key(PAUSE)
 }
 
 impl Stray {

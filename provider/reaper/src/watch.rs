@@ -10,7 +10,7 @@
 //! While blind nothing is decided. A pool with nothing due costs one long poll a minute and, every ten minutes, a survey.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -27,11 +27,11 @@ use crate::decide::Plan;
 use crate::ground::{Crew, Ground, Job, Memories};
 use crate::listen::{Health, Pulse};
 use crate::metrics::{Deletion, Due, Metrics, PoolMetrics, RailState};
-use crate::once::AT_ONCE;
+use crate::once::{AT_ONCE, is_first};
 use crate::policy::{Mode, Policy};
 use crate::rails;
 use crate::report;
-use crate::survey::{Applied, Survey, SurveyError};
+use crate::survey::{Applied, SurveyError};
 
 /// How often everything is listed anew although events told of each change.
 const RELIST: Duration = Duration::from_secs(600);
@@ -49,6 +49,10 @@ const SETTLE: Duration = Duration::from_millis(30);
 const REST: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long the history may take to tell what it knows; it goes on beside.
+const RECOLLECTION: Duration = Duration::from_secs(60);
+/// The rails that only a survey raises and lifts.
+const OF_LISTINGS: [&str; 2] = [rails::LISTING_FAILED, rails::LISTING_INCOMPLETE];
 /// How long logging out may take.
 const LOGOUT: Duration = Duration::from_millis(1500);
 
@@ -87,6 +91,8 @@ struct Tended {
     at_work: HashMap<Id, Uuid>,
     /// Jobs that wait for a free hand.
     waiting: Vec<Job>,
+    /// What goes on beside, and is dropped at the end.
+    asides: JoinSet<()>,
     /// What was given up, and until when it is left alone.
     resting: BTreeMap<Uuid, Instant>,
     /// When to look at what is known.
@@ -134,7 +140,7 @@ impl Watch {
                 opened = opened => opened,
             };
             match opened {
-                Ok(ground) if self.is_first(&ground.survey) => return self.tend(ground).await,
+                Ok(ground) if is_first(&self.shared.met, &ground.survey) => return self.tend(ground).await,
                 Ok(_) => return self.stand_by().await,
                 Err(error) => {
                     self.unreadable(&error);
@@ -143,21 +149,6 @@ impl Watch {
                 }
             }
         }
-    }
-
-    /// Says whether no other entry has led to this pool.
-    fn is_first(&self, survey: &Survey) -> bool {
-        let mut met = self.shared.met.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = met.entry(survey.uuid).or_insert_with(|| survey.pool.clone());
-        if *first == survey.pool {
-            return true;
-        }
-        tracing::warn!(
-            pool = survey.pool,
-            same_as = *first,
-            "the same pool under another name: watched once"
-        );
-        false
     }
 
     /// The pool is another loop's, and so are its figures.
@@ -180,11 +171,7 @@ impl Watch {
     fn unreadable(&self, error: &SurveyError) {
         tracing::warn!(pool = self.client.name(), %error, "the pool was not read; nothing is deleted there");
         self.metrics.unreadable();
-        let rail = match error {
-            SurveyError::Incomplete { .. } => "listing-incomplete",
-            SurveyError::Call(_) | SurveyError::Nameless | SurveyError::OtherPool { .. } => "listing-failed",
-        };
-        self.metrics.rail(rail, RailState::Active);
+        self.metrics.rail(error.rail(), RailState::Active);
     }
 
     async fn tend(&self, ground: Ground) {
@@ -197,6 +184,7 @@ impl Watch {
             crew: JoinSet::new(),
             at_work: HashMap::new(),
             waiting: Vec::new(),
+            asides: JoinSet::new(),
             resting: BTreeMap::new(),
             wake: now,
             relist: now + RELIST,
@@ -204,16 +192,21 @@ impl Watch {
             is_blind: false,
         };
         self.surveyed(&mut tended);
-        self.shared
+        let recollection = self
+            .shared
             .chronicle
-            .recollect(&tended.ground.survey, tended.ground.now())
-            .await;
+            .recollect(&tended.ground.survey, tended.ground.now());
+        // A history that is slow to answer holds up no deletion.
+        tended.asides.spawn(async move {
+            let _ = tokio::time::timeout(RECOLLECTION, recollection).await;
+        });
         while self.step(&mut tended, &mut events).await {
             self.pulse.tick();
         }
         while let Some(ended) = tended.crew.join_next_with_id().await {
             self.ended(&mut tended, ended);
         }
+        tended.asides.shutdown().await;
         tended.ground.remember();
     }
 
@@ -227,11 +220,24 @@ impl Watch {
                 self.send(tended);
                 tended.wake = Instant::now();
             }
-            notice = events.next() => return self.heard(tended, notice).await,
             () = sleep_until(tended.relist) => self.survey(tended).await,
             () = sleep_until(tended.wake), if !tended.is_blind => self.pass(tended).await,
+            notice = events.next() => return self.heard(tended, notice).await,
+            Some(_) = tended.asides.join_next(), if !tended.asides.is_empty() => {}
         }
         true
+    }
+
+    /// Holds back what is not begun yet while anything about the pool is in doubt; what waits is decided upon anew.
+    fn hold(&self, tended: &mut Tended) {
+        let ground = &mut tended.ground;
+        let is_held = tended.is_blind || ground.survey.is_paused || !ground.rails().is_empty();
+        ground.hold(is_held);
+        if is_held {
+            for job in tended.waiting.drain(..) {
+                ground.release(&job.decision.uuid());
+            }
+        }
     }
 
     /// Lists everything anew; while that fails, the loop is blind.
@@ -245,10 +251,15 @@ impl Watch {
             Ok(()) => self.surveyed(tended),
             Err(error) => {
                 self.unreadable(&error);
-                tended.is_blind = true;
-                tended.relist = Instant::now() + LOOK_AGAIN;
+                self.be_blind(tended);
             }
         }
+    }
+
+    fn be_blind(&self, tended: &mut Tended) {
+        tended.is_blind = true;
+        tended.relist = Instant::now() + LOOK_AGAIN;
+        self.hold(tended);
     }
 
     fn surveyed(&self, tended: &mut Tended) {
@@ -258,9 +269,10 @@ impl Watch {
         tended.wake = now;
         self.metrics.read();
         self.metrics.succeeded(Timestamp::now());
-        for rail in ["listing-failed", "listing-incomplete"] {
+        for rail in OF_LISTINGS {
             self.metrics.rail(rail, RailState::Clear);
         }
+        self.hold(tended);
         self.shared
             .chronicle
             .surveyed(&tended.ground.survey, tended.ground.now());
@@ -276,10 +288,13 @@ impl Watch {
             Notice::Lost(Loss::Unreachable(error)) => {
                 tracing::warn!(pool = self.client.name(), %error, "the pool cannot be listened to");
                 self.metrics.unreadable();
-                tended.is_blind = true;
-                tended.relist = Instant::now() + LOOK_AGAIN;
+                self.be_blind(tended);
             }
-            Notice::Lost(Loss::Fresh | Loss::Overflow | Loss::Interrupted) => self.survey(tended).await,
+            Notice::Lost(Loss::Fresh | Loss::Overflow | Loss::Interrupted) => {
+                // Whose database it is now is not known before the survey.
+                self.be_blind(tended);
+                self.survey(tended).await;
+            }
         }
         true
     }
@@ -301,6 +316,7 @@ impl Watch {
             }
             Applied::Pool => {
                 tended.ground.follow_coordinator();
+                self.hold(tended);
             }
         }
         tended.wake = tended.wake.min(Instant::now() + SETTLE);
@@ -316,6 +332,7 @@ impl Watch {
     async fn pass(&self, tended: &mut Tended) {
         let begun = Instant::now();
         self.wake_the_resting(tended);
+        tended.ground.heed_acknowledgements();
         let (mut plan, mut now) = tended.ground.estimate();
         let waits_for_clock = !tended.ground.rails().is_empty() && tended.looked.elapsed() >= LOOK_AGAIN;
         if !plan.deletions().is_empty() || waits_for_clock || tended.ground.is_timeless() {
@@ -323,11 +340,14 @@ impl Watch {
             match tended.ground.plan().await {
                 Ok(looked) => (plan, now) = looked,
                 Err(error) => {
-                    self.unreadable(&SurveyError::Call(error));
+                    tracing::warn!(pool = self.client.name(), %error, "the coordinator's clock was not read; nothing is deleted");
+                    self.metrics.unreadable();
                     tended.wake = begun + LOOK_AGAIN;
                     return;
                 }
             }
+            self.metrics.read();
+            self.hold(tended);
             let jobs = tended.ground.jobs(&plan);
             for job in &jobs {
                 tended.ground.begin(job);
@@ -412,7 +432,7 @@ impl Watch {
             (None, Some(next)) => Due::In(until(next, now)),
             (None, None) => Due::Nothing,
         });
-        for name in rails::NAMES.iter().filter(|name| !name.starts_with("listing")) {
+        for name in rails::NAMES.iter().filter(|name| !OF_LISTINGS.contains(name)) {
             let is_active = plan.rails.iter().any(|rail| rail.name() == *name);
             let state = if is_active { RailState::Active } else { RailState::Clear };
             self.metrics.rail(name, state);

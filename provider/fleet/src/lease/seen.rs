@@ -219,7 +219,12 @@ impl VmMarks {
         self.tags.claims.contains(claim) && self.keys.claims.contains(claim)
     }
 
-    /// Says whether anything of dynvm's is written on the VM.
+    /// Says whether this very claim stands on any side.
+    pub fn carries_claim(&self, claim: &Ulid) -> bool {
+        self.tags.claims.contains(claim) || self.keys.claims.contains(claim)
+    }
+
+    /// Says whether nothing of dynvm's is written on the VM.
     pub fn is_bare(&self) -> bool {
         let is_bare = |side: &Side| *side == Side::default();
         is_bare(&self.tags) && is_bare(&self.keys) && matches!(self.spec, Spec::Absent)

@@ -8,12 +8,10 @@ use ulid::Ulid;
 
 use super::{Unread, VerbError, looker};
 use crate::cli::{self, Form};
-use crate::decide::due;
 use crate::memory::{Acknowledged, StateDir};
 use crate::once::{Looked, Seen};
 use crate::output::{Printer, plain};
-use crate::policy::Policy;
-use crate::rails::{Rail, is_young};
+use crate::rails::Rail;
 use crate::setup::Setup;
 
 /// What is let go, as programs read it.
@@ -43,7 +41,7 @@ pub(super) async fn ack(setup: &Setup, asked: &cli::Ack, printer: &mut Printer<'
     }
     let looked = looker(setup).look().await;
     let before = StateDir::for_reading(&setup.config.state_dir).acknowledged();
-    let mut document = document(&looked, named, &setup.policy);
+    let mut document = document(&looked, named);
     document.acknowledged.retain(|one| !before.contains(&one.id));
     if !document.acknowledged.is_empty() {
         remember(setup, &document, &looked)?;
@@ -55,7 +53,7 @@ pub(super) async fn ack(setup: &Setup, asked: &cli::Ack, printer: &mut Printer<'
     Ok(u8::from(!document.unread.is_empty()))
 }
 
-fn document(looked: &[Looked], named: Option<&str>, policy: &Policy) -> Document {
+fn document(looked: &[Looked], named: Option<&str>) -> Document {
     let mut document = Document {
         acknowledged: Vec::new(),
         unread: Vec::new(),
@@ -63,7 +61,7 @@ fn document(looked: &[Looked], named: Option<&str>, policy: &Policy) -> Document
     let meant = looked.iter().filter(|one| named.is_none_or(|pool| pool == one.pool));
     for Looked { pool, outcome } in meant {
         match outcome {
-            Ok(seen) => document.acknowledged.extend(held(pool, seen, policy)),
+            Ok(seen) => document.acknowledged.extend(held(pool, seen)),
             Err(error) => document.unread.push(Unread::new(pool, error)),
         }
     }
@@ -71,16 +69,12 @@ fn document(looked: &[Looked], named: Option<&str>, policy: &Policy) -> Document
 }
 
 /// The servers that the rail holds back in one pool: those that count for it.
-fn held(pool: &str, seen: &Seen, policy: &Policy) -> Vec<LetGo> {
-    let is_held = seen
-        .plan
-        .rails
-        .iter()
-        .any(|rail| matches!(rail, Rail::MassExpiry { .. }));
+fn held(pool: &str, seen: &Seen) -> Vec<LetGo> {
+    let rails = &seen.plan.rails;
+    let is_held = rails.iter().any(|rail| matches!(rail, Rail::MassExpiry { .. }));
     let sights = seen.ground.survey.sights.values().filter(|_| is_held);
-    let due = sights.filter(|sight| due(sight, seen.now, policy).is_ok());
-    let held = due.filter_map(|sight| match sight.marks.expiry() {
-        Expiry::Lease(expires) if is_young(expires.made_at(), seen.now) => Some(LetGo {
+    let held = sights.filter_map(|sight| match sight.marks.expiry() {
+        Expiry::Lease(expires) if seen.plan.young.contains(&expires.id) => Some(LetGo {
             pool: pool.to_owned(),
             vm: sight.uuid.to_string(),
             name: sight.name.clone(),

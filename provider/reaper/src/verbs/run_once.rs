@@ -1,8 +1,9 @@
 //! `run --once`: one look at each pool, and what follows from it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use futures::future::{join, join_all};
+use futures::future::{BoxFuture, join_all};
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -14,11 +15,13 @@ use crate::chronicle::Chronicle;
 use crate::cli::Form;
 use crate::decide::{Decision, Target};
 use crate::ground::{Ground, Job, Memories};
-use crate::once::{Done, Ending, Looked, Once};
+use crate::once::{Done, Ending, Listener, Once};
 use crate::output::{Printer, plain};
 use crate::report;
 use crate::setup::Setup;
-use crate::survey::Survey;
+
+/// How long the end waits for the history to tell what it knows.
+const RECOLLECTION: Duration = Duration::from_secs(10);
 
 /// What was done, as programs read it.
 #[derive(Debug, Serialize)]
@@ -77,22 +80,17 @@ pub(super) async fn run_once(
         memories: std::sync::Arc::new(Memories::load(state)),
         stop: stop.clone(),
     };
-    let looked = once.look().await;
-    let surveys = surveys(&looked);
     let form = printer.form();
-    let shared = Mutex::new(&mut *printer);
-    let told = |ground: &Ground, job: &Job, deed: &Deed| {
-        let pool = ground.survey.pool.as_str();
-        report::ended(pool, &job.decision, deed);
-        chronicle.deleted(&ground.survey, job, deed, ground.now());
-        if form == Form::Table {
-            let mut printer = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            // A reader that has gone away does not stop a deletion.
-            let _ = printer.line(Deletion::of(pool, &job.decision, deed).text());
-        }
+    let told = Told {
+        chronicle: &chronicle,
+        recollections: Mutex::default(),
+        printer: Mutex::new((form == Form::Table).then_some(&mut *printer)),
     };
-    // A history that is slow to answer holds up no deletion.
-    let (done, ()) = join(Once::act(looked, &told), recollect(&chronicle, &surveys)).await;
+    let done = once.run(&told).await;
+    // A history that is slow to answer has held up no deletion, and holds up the end only for a while.
+    let recollections = std::mem::take(&mut *lock(&told.recollections));
+    let _ = tokio::time::timeout(RECOLLECTION, join_all(recollections)).await;
+    drop(told);
     chronicle.close().await;
     let document = document(&done);
     match form {
@@ -102,17 +100,33 @@ pub(super) async fn run_once(
     Ok(document.code)
 }
 
-fn surveys(looked: &[Looked]) -> Vec<(Survey, Timestamp)> {
-    let seen = looked.iter().filter_map(|looked| looked.outcome.as_ref().ok());
-    seen.map(|seen| (seen.ground.survey.clone(), seen.now)).collect()
+/// Tells people and the history how it goes.
+struct Told<'a, 'b> {
+    chronicle: &'a Chronicle,
+    recollections: Mutex<Vec<BoxFuture<'static, ()>>>,
+    printer: Mutex<Option<&'a mut Printer<'b>>>,
 }
 
-/// Writes down what was seen, so that a lab in which only this runs has all rows.
-async fn recollect(chronicle: &Chronicle, surveys: &[(Survey, Timestamp)]) {
-    for (survey, now) in surveys {
-        chronicle.surveyed(survey, *now);
+impl Listener for Told<'_, '_> {
+    fn looked(&self, ground: &Ground, now: Timestamp) {
+        self.chronicle.surveyed(&ground.survey, now);
+        let recollection = self.chronicle.recollect(&ground.survey, now);
+        lock(&self.recollections).push(Box::pin(recollection));
     }
-    join_all(surveys.iter().map(|(survey, now)| chronicle.recollect(survey, *now))).await;
+
+    fn ended(&self, ground: &Ground, job: &Job, deed: &Deed) {
+        let pool = ground.survey.pool.as_str();
+        report::ended(pool, &job.decision, deed);
+        self.chronicle.deleted(&ground.survey, job, deed, ground.now());
+        if let Some(printer) = lock(&self.printer).as_mut() {
+            // A reader that has gone away does not stop a deletion.
+            let _ = printer.line(Deletion::of(pool, &job.decision, deed).text());
+        }
+    }
+}
+
+fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn document(done: &[Done]) -> Document {

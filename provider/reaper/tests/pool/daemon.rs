@@ -16,7 +16,7 @@ use sim::{FaultKind, FaultRule};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::lab::{Lab, expires};
+use crate::lab::{Lab, birth_name, expires};
 
 /// A daemon over the lab's pool.
 struct Daemon {
@@ -211,4 +211,114 @@ async fn the_end_leaves_the_step_in_hand_whole() {
     assert!(lab.has(&server).await, "and no other was begun");
     assert_eq!(lab.run().await.ending(), reaper::once::Ending::Done);
     assert!(!lab.has(&server).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clone_that_nobody_marked_goes_although_nothing_else_is_due() {
+    let lab = Lab::small().await;
+    let leftover = lab.clone(&birth_name(-60)).await;
+    let daemon = Daemon::start(&lab);
+    lab.until("it is seen", || async {
+        daemon.shows(r#"dynvm_reaper_managed_vms{pool="lab1",verdict="leftover"} 1"#)
+    })
+    .await;
+    daemon.end().await;
+    // Eleven minutes later, by what was noted.
+    let file = lab.state.path().join("memory.json");
+    let mut memory: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    for pool in memory["pools"].as_object_mut().unwrap().values_mut() {
+        let seen = pool["first_seen"].as_object_mut().unwrap();
+        assert_eq!(seen.len(), 1, "an idle daemon notes what it sees");
+        for first in seen.values_mut() {
+            *first = json!(crate::lab::instant(-660));
+        }
+    }
+    std::fs::write(&file, memory.to_string()).unwrap();
+    let daemon = Daemon::start(&lab);
+    lab.until("it is gone", || async { !lab.has(&leftover).await }).await;
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_stops_what_waits_and_what_is_reached_for() {
+    let lab = Lab::small().await;
+    for at in 0..40 {
+        lab.server(&format!("server-{at}"), -60).await;
+    }
+    let before = lab.vms().await.len();
+    // Whoever is first is held in the middle of its disks; all others come no further than their turn.
+    lab.control.fault(FaultRule {
+        count: 0,
+        ..FaultRule::once("VDI.destroy", FaultKind::Delay(120_000))
+    });
+    let daemon = Daemon::start(&lab);
+    lab.until("one is being destroyed", || async {
+        lab.control.request_counts().contains_key("VDI.destroy")
+    })
+    .await;
+    lab.control
+        .set_pool_tags("lab1", vec!["dynvm:pause".to_owned()])
+        .unwrap();
+    lab.until("the rail shows", || async {
+        daemon.shows(r#"dynvm_reaper_rail_active{pool="lab1",rail="paused"} 1"#)
+    })
+    .await;
+    lab.control.clear_faults();
+    daemon.end().await;
+    let gone = before - lab.vms().await.len();
+    assert!(gone <= 25, "{gone}: those that waited for a free hand were not begun");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn most_of_the_servers_by_new_marks_are_held_although_their_ends_are_spread() {
+    let lab = Lab::small().await;
+    for at in 0..24 {
+        let ends = if at < 16 { 1 + at } else { 3600 };
+        lab.server_with(&format!("server-{at}"), |marks| marks.lease_made(ends, -30))
+            .await;
+    }
+    let before = lab.vms().await;
+    let daemon = Daemon::start(&lab);
+    lab.until("the rail shows", || async {
+        daemon.shows(r#"dynvm_reaper_rail_active{pool="lab1",rail="mass-expiry"} 1"#)
+    })
+    .await;
+    daemon.end().await;
+    assert_eq!(lab.vms().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewal_that_the_pool_has_forgotten_is_not() {
+    let lab = Lab::small().await;
+    let server = lab.server("server", 3).await;
+    lab.control.back_up("lab1").unwrap();
+    let daemon = Daemon::start(&lab);
+    let renewed = expires(3600, 0);
+    lab.call("VM.add_tags", json!([server.vm, renewed])).await;
+    lab.call("VM.add_to_other_config", json!([server.vm, renewed, "{}"]))
+        .await;
+    lab.until("the renewal is seen", || async {
+        daemon.shows(r#"dynvm_reaper_managed_vms{pool="lab1",verdict="living"} 1"#)
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    lab.control.roll_back("lab1").unwrap();
+    lab.until("the old lease is over", || async {
+        daemon.shows(r#"dynvm_reaper_managed_vms{pool="lab1",verdict="expired"} 1"#)
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(lab.has(&server).await);
+    daemon.end().await;
+    let plan = lab.plan().await;
+    assert!(
+        crate::lab::about(&plan, &server).reason.contains("not there any more"),
+        "{plan:?}"
+    );
+    let newer = expires(-1, 10);
+    lab.call("VM.add_tags", json!([server.vm, newer])).await;
+    lab.call("VM.add_to_other_config", json!([server.vm, newer, "{}"]))
+        .await;
+    lab.run().await;
+    assert!(!lab.has(&server).await, "a newer mark settles it");
 }

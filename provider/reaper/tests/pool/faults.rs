@@ -144,3 +144,80 @@ async fn a_claim_of_another_reaper_stops_nobody() {
     assert_eq!(lab.run().await.ending(), Ending::Done);
     assert!(!lab.has(&server).await);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_is_taken_away_ends_it() {
+    let lab = Lab::small().await;
+    let server = lab.server("server", -60).await;
+    lab.power(&server, "Running");
+    lab.control
+        .fault(FaultRule::once("VM.hard_shutdown", FaultKind::Delay(100_000)));
+    let once = lab.once();
+    let run = once.run(&|_, _, _| {});
+    let unclaim = async {
+        lab.until("it is being stopped", || async {
+            lab.control.request_counts().contains_key("VM.hard_shutdown")
+        })
+        .await;
+        let tags = lab.call("VM.get_tags", json!([server.vm])).await;
+        let claim = tags
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|tag| tag.as_str().unwrap().starts_with("dynvm:reaping"));
+        lab.call("VM.remove_tags", json!([server.vm, claim.unwrap()])).await;
+        lab.call("VM.remove_from_other_config", json!([server.vm, claim.unwrap()]))
+            .await;
+    };
+    let (done, ()) = tokio::join!(run, unclaim);
+    let (_, deeds) = done[0].outcome.as_ref().unwrap();
+    assert!(
+        matches!(&deeds[0].1, Deed::GivenUp { why } if why.contains("taken away")),
+        "{deeds:?}"
+    );
+    assert!(lab.has(&server).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_that_does_not_answer_holds_up_no_other() {
+    let lab = Lab::small().await;
+    let mute = Lab::small().await;
+    mute.control
+        .fault(FaultRule::always("session.login_with_password", FaultKind::Hang));
+    let server = lab.server("server", -60).await;
+    let mut once = lab.once();
+    once.clients.insert(0, mute.client());
+    let run = once.run(&|_, _, _| {});
+    let gone = lab.until("it is gone", || async { !lab.has(&server).await });
+    tokio::select! {
+        _ = run => panic!("the run ended although a pool is mute"),
+        () = gone => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_that_breaks_off_again_and_again_leaves_one_claim() {
+    let lab = Lab::small().await;
+    let server = lab.server("server", -60).await;
+    let refusal = FaultKind::Error {
+        code: "SR_BACKEND_FAILURE_80".into(),
+        params: vec![String::new(), "no".into(), String::new()],
+    };
+    lab.control.fault(FaultRule::always("VDI.destroy", refusal));
+    let once = lab.once();
+    let mut seen = once
+        .look()
+        .await
+        .pop()
+        .unwrap()
+        .outcome
+        .unwrap_or_else(|error| panic!("{error}"));
+    for _ in 0..4 {
+        let job = seen.ground.jobs(&seen.plan).pop().unwrap();
+        let deed = seen.ground.crew().carry_out(&job).await;
+        assert!(matches!(deed, Deed::Failed { .. }), "{deed:?}");
+        seen.ground.ended(&job, &deed, seen.now);
+    }
+    let tags = lab.call("VM.get_tags", json!([server.vm])).await;
+    assert_eq!(tags.to_string().matches("reaping").count(), 1, "{tags}");
+}
