@@ -158,6 +158,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_sink_that_does_not_answer_is_waited_for_once() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = silent.local_addr().expect("an address");
+        let url = format!("postgres://ci@{address}/lab").parse().expect("a URL");
+        let chronicle = Chronicle::new(&url);
+        let cancel = CancellationToken::new();
+        let mut waits = Vec::new();
+        for _ in 0..2 {
+            let begun = tokio::time::Instant::now();
+            chronicle.tell(async { row() }, &cancel).await;
+            waits.push(begun.elapsed().as_secs());
+        }
+        assert_eq!(waits, [PATIENCE.as_secs(), LITTLE_PATIENCE.as_secs()]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_interrupt_ends_the_wait() {
         let chronicle = Chronicle::new(&sqlite("/nowhere/history.db".into()));
         let cancel = CancellationToken::new();

@@ -17,6 +17,7 @@ mod drift;
 mod environment;
 mod examples;
 mod failure;
+mod history;
 mod hostile;
 mod interrupt;
 mod killed;

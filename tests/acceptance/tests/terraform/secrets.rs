@@ -1,8 +1,12 @@
 //! Passwords and session references: in no log, diagnostic, state or plan, at any level, in any encoding. And logs that show at their level.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{self, Sender};
+use std::thread;
 
-use acceptance::{Lab, Wiretap, Workspace, quoted, under_each_tool};
+use acceptance::{Lab, ProviderBlock, Wiretap, Workspace, quoted, under_each_tool};
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -181,6 +185,93 @@ fn in_no_error() {
         let mut files = workspace.everything_written();
         files.retain(|name, _| !name.ends_with("main.tf"));
         expect_silence(&files, &BTreeSet::from([PASSWORD.to_owned()]));
+    });
+}
+
+/// A provider whose history is where the variable of that name says.
+fn with_history(lab: &Lab) -> ProviderBlock {
+    lab.provider().setting("history = var.history")
+}
+
+/// The variable.
+const HISTORY: &str = "variable \"history\" {\n  type = string\n  sensitive = true\n}\n";
+
+#[test]
+fn in_no_error_about_the_url_of_a_history() {
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let mut workspace = Workspace::new(tool);
+        workspace.set("TF_VAR_history", &format!("postgres://ci:{PASSWORD}@db/lab"));
+        workspace.main(&[HISTORY, &with_history(&lab).to_string(), SERVER]);
+        let error = workspace.try_plan().only_error();
+        error.expect_at("history").expect_text("Invalid history");
+        expect_silence(&workspace.everything_written(), &[PASSWORD.to_owned()].into());
+    });
+}
+
+/// A PostgreSQL server that asks for a password, hands it to the test, and lets nobody in.
+fn doorkeeper(heard: Sender<String>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    thread::spawn(move || {
+        for guest in listener.incoming().flatten() {
+            // Whoever leaves early has said nothing.
+            if let Ok(password) = refuse(guest) {
+                heard.send(password).ok();
+            }
+        }
+    });
+    address
+}
+
+fn refuse(mut guest: TcpStream) -> io::Result<String> {
+    // The startup message has no letter before its length, all others have one.
+    message(&mut guest)?;
+    guest.write_all(&[b'R', 0, 0, 0, 8, 0, 0, 0, 3])?;
+    guest.read_exact(&mut [0])?;
+    let password = message(&mut guest)?;
+    let fields = "SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed for user \"ci\"\0\0";
+    let length = u32::try_from(4 + fields.len()).expect("short").to_be_bytes();
+    guest.write_all(&[b"E".as_slice(), &length, fields.as_bytes()].concat())?;
+    Ok(String::from_utf8_lossy(&password).trim_end_matches('\0').to_owned())
+}
+
+/// The body of the next message.
+fn message(guest: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    guest.read_exact(&mut length)?;
+    let length = usize::try_from(u32::from_be_bytes(length)).expect("as long");
+    let mut body = vec![0; length.saturating_sub(4)];
+    guest.read_exact(&mut body)?;
+    Ok(body)
+}
+
+#[test]
+fn in_no_log_and_no_state_when_a_history_has_one() {
+    under_each_tool(|tool| {
+        let (heard, passwords) = mpsc::channel();
+        let lab = Lab::standard();
+        let wire = lab.wiretap("lab1");
+        let password = utf8_percent_encode(PASSWORD, NON_ALPHANUMERIC);
+        let url = format!("postgres://ci:{password}@{}/lab?sslmode=disable", doorkeeper(heard));
+        let provider = with_history(&lab).only("lab1");
+        let provider = provider.edit("lab1", |pool| pool.with("url", &quoted(wire.url())));
+        let mut workspace = Workspace::new(tool);
+        workspace.set("TF_VAR_history", &url);
+        workspace.main(&[HISTORY, &provider.to_string(), SERVER]);
+        traced_life(&wire, &mut workspace);
+        assert_eq!(
+            passwords.recv().as_deref(),
+            Ok(PASSWORD),
+            "it was sent where it belongs"
+        );
+        let mut files = workspace.everything_written();
+        let is_said = |bytes: &Vec<u8>| holds(bytes, b"password authentication failed for user");
+        assert!(files.values().any(is_said), "why nothing was written is told");
+        // Terraform itself keeps the values of variables in saved plans, and prints them with `show -json`.
+        files.retain(|_, bytes| !holds(bytes, b"\"variables\":{\"history\""));
+        files.retain(|name, _| !name.ends_with("tfplan"));
+        expect_silence(&files, &[PASSWORD.to_owned()].into());
     });
 }
 
