@@ -161,7 +161,12 @@ impl Inner {
         };
         let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let before = all.get(&sight.uuid);
-        let marks = sight.marks.expires();
+        // A mark without its record is on its way, or a person's: what it means is told when both are there.
+        let marks: BTreeSet<Expires> = sight.marks.expires();
+        let marks: BTreeSet<Expires> = marks
+            .into_iter()
+            .filter(|mark| sight.marks.record(mark).is_some())
+            .collect();
         if marks.is_empty() {
             all.entry(sight.uuid).or_insert(Told {
                 row,

@@ -36,6 +36,9 @@ compared with the names of servers of dynvm (`*` and `?` stand for any text and 
 can be read; a UUID is found as soon as one pool has it.
 Exit codes: 0 done, 1 failed or being reaped, 2 usage or configuration.";
 
+/// Where the help of each verb shows what every verb takes.
+const OF_ALL: &str = "Options of every verb";
+
 /// Deletes dynvm servers of XenServer and XCP-ng pools whose time is over.
 #[derive(Debug, Parser)]
 #[command(name = "dynvm-reaper", version, after_help = CODES)]
@@ -52,16 +55,16 @@ pub struct Arguments {
 #[derive(Debug, Args)]
 pub struct Global {
     /// Configuration, HCL or the INI file of the older service [default: /etc/dynvm/reaper.hcl, else DYNVM_URL and its companions].
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = OF_ALL, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Where it is remembered what must be between runs, instead of the configuration's `state_dir`.
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, help_heading = OF_ALL, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// How results are printed; csv only by `history`.
-    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORM")]
+    #[arg(short, long, global = true, help_heading = OF_ALL, value_enum, default_value_t, value_name = "FORM")]
     pub output: Form,
     /// How the log on standard error is written.
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(long, global = true, help_heading = OF_ALL, value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
 }
 

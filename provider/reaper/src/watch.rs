@@ -322,9 +322,11 @@ impl Watch {
         tended.wake = tended.wake.min(Instant::now() + SETTLE);
     }
 
-    fn told(&self, tended: &Tended, vm: &Ref<Vm>) {
-        if let Some(sight) = tended.ground.survey.sights.get(vm) {
-            self.shared.chronicle.seen(&tended.ground.survey, sight);
+    fn told(&self, tended: &mut Tended, vm: &Ref<Vm>) {
+        let ground = &mut tended.ground;
+        if let Some(sight) = ground.survey.sights.get(vm) {
+            ground.memory.see_lease(&sight.marks);
+            self.shared.chronicle.seen(&ground.survey, sight);
         }
     }
 

@@ -290,7 +290,7 @@ async fn most_of_the_servers_by_new_marks_are_held_although_their_ends_are_sprea
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_renewal_that_the_pool_has_forgotten_is_not() {
     let lab = Lab::small().await;
-    let server = lab.server("server", 3).await;
+    let server = lab.server("server", 5).await;
     lab.control.back_up("lab1").unwrap();
     let daemon = Daemon::start(&lab);
     let renewed = expires(3600, 0);

@@ -153,7 +153,7 @@ async fn a_claim_that_is_taken_away_ends_it() {
     lab.control
         .fault(FaultRule::once("VM.hard_shutdown", FaultKind::Delay(100_000)));
     let once = lab.once();
-    let run = once.run(&|_, _, _| {});
+    let run = once.run(&());
     let unclaim = async {
         lab.until("it is being stopped", || async {
             lab.control.request_counts().contains_key("VM.hard_shutdown")
@@ -187,7 +187,7 @@ async fn a_pool_that_does_not_answer_holds_up_no_other() {
     let server = lab.server("server", -60).await;
     let mut once = lab.once();
     once.clients.insert(0, mute.client());
-    let run = once.run(&|_, _, _| {});
+    let run = once.run(&());
     let gone = lab.until("it is gone", || async { !lab.has(&server).await });
     tokio::select! {
         _ = run => panic!("the run ended although a pool is mute"),

@@ -247,7 +247,7 @@ impl Lab {
 
     /// Runs once.
     pub(crate) async fn run(&self) -> Ran {
-        Ran(self.once().run(&|_, _, _| {}).await)
+        Ran(self.once().run(&()).await)
     }
 
     /// Plans without doing.

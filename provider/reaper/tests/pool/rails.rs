@@ -64,7 +64,7 @@ async fn a_cycle_deletes_so_many_and_the_oldest_first() {
         max_deletions: 4,
         ..Default::default()
     };
-    let done = lab.once_with(policy).run(&|_, _, _| {}).await;
+    let done = lab.once_with(policy).run(&()).await;
     assert_eq!(Ending::of(&done), Ending::HeldBack);
     let (plan, _) = done[0].outcome.as_ref().unwrap();
     assert_eq!(plan.rails[0].name(), "max-deletions");

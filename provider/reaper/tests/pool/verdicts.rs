@@ -259,7 +259,7 @@ async fn a_block_and_an_owner_of_others_are_respected() {
         owners: reaper::policy::Owners::new(&["team-a/*".to_owned()]),
         ..Default::default()
     };
-    let done = lab.once_with(policy).run(&|_, _, _| {}).await;
+    let done = lab.once_with(policy).run(&()).await;
     let (plan, deeds) = done[0].outcome.as_ref().unwrap();
     assert!(deeds.is_empty() && about(plan, &blocked).reason.contains("ci/nightly"));
     assert!(lab.has(&blocked).await);
