@@ -47,7 +47,7 @@ pub(crate) fn idle(place: &Place) -> Result<Vec<Row>> {
     let mut cpu = Vec::new();
     for _ in 0..MINUTES {
         let before = daemon.cpu()?;
-        let ((), traffic) = Traffic::during(&lab, || lab.wait_for(sleep(MINUTE)));
+        let ((), traffic) = Traffic::during(&lab, || lab.wait_for(async { sleep(MINUTE).await }));
         requests.push(f64::from(u32::try_from(traffic.count())?));
         cpu.push(daemon.cpu()?.saturating_sub(before).as_secs_f64() * 1e3);
         if place.lists() {
