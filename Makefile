@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 CARGO ?= cargo
 RELEASE := target/release
+PREFIX ?= $(HOME)/.local
 TERRAFORM ?= $(shell command -v terraform 2>/dev/null || command -v tofu 2>/dev/null)
 # nextest runs the tests of all crates side by side; plain cargo needs nothing installed.
 RUN_TESTS := $(if $(shell command -v cargo-nextest 2>/dev/null),$(CARGO) nextest run --locked --workspace --no-fail-fast,$(CARGO) test --locked --workspace --no-fail-fast)
@@ -14,14 +15,14 @@ export CARGO_TERM_COLOR ?= auto
 help: ## what each verb does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
 
-build: ## the provider and the simulator, as shipped
-	$(CARGO) build --release --locked -p dynvm -p sim
+build: ## the provider, the reaper and the simulator, as shipped
+	$(CARGO) build --release --locked -p dynvm -p reaper -p sim
 
-demo: build ## three servers from nothing to nothing, on the embedded simulator
+demo: build ## four servers from nothing to nothing, one of them by the reaper, on the embedded simulator
 	@TERRAFORM="$(TERRAFORM)" BIN="$(abspath $(RELEASE))" examples/demo.sh
 
 test: ## every test, the real terraform and the foreign XenAPI clients included
-	$(CARGO) build --locked -p dynvm -p sim
+	$(CARGO) build --locked -p dynvm -p reaper -p sim
 	$(RUN_TESTS)
 
 check: format lint docs-check ## format, lints, docs drift: all that CI checks besides the tests
@@ -41,8 +42,9 @@ docs-check:
 bench: build ## the figures of README and docs, against the simulator
 	$(CARGO) run --release --locked -q -p acceptance --bin bench
 
-install: build ## into the plugin folder that terraform and tofu search by themselves
+install: build ## the provider into the plugin folder that terraform and tofu search by themselves, the reaper into PREFIX/bin
 	$(RELEASE)/terraform-provider-dynvm install
+	install -D -m 0755 $(RELEASE)/dynvm-reaper $(DESTDIR)$(PREFIX)/bin/dynvm-reaper
 
 clean:
 	$(CARGO) clean

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The demo: a simulated lab, three servers from nothing to nothing, and the proof. Run it as `make demo`.
+# The demo: a simulated lab, three servers from nothing to nothing, a fourth that the reaper collects, and the proof. Run it as `make demo`.
 # BIN is the folder of the built binaries, TERRAFORM the terraform or tofu to use, SCALE how many times faster than a real lab the simulated one is.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -8,7 +8,7 @@ scale=${SCALE:-5}
 
 work=$(mktemp -d)
 tidy() {
-  [ -z "${simulator:-}" ] || kill "$simulator" 2>/dev/null || true
+  kill ${collector:-} ${simulator:-} 2>/dev/null || true
   rm -rf "$work"
 }
 trap tidy EXIT
@@ -38,14 +38,15 @@ tf() { # folder, arguments...
 }
 
 say "A simulated lab: two pools, five hosts, ${scale} times as fast as a real one"
-"$BIN/dynvm-sim" --time-scale "$scale" --tls --exit-with-parent --ready-file "$work/ready.json" --tfvars "$work/lab.auto.tfvars.json" &
+"$BIN/dynvm-sim" --time-scale "$scale" --tls --exit-with-parent --ready-file "$work/ready.json" --tfvars "$work/lab.auto.tfvars.json" \
+  --reaper "$work/reaper.hcl" &
 simulator=$!
 for _ in $(seq 400); do
   [ -s "$work/ready.json" ] && break
   kill -0 "$simulator" || { echo "dynvm-sim did not start" >&2; exit 1; }
   sleep 0.05
 done
-for folder in quickstart capacity; do
+for folder in quickstart capacity short_lived; do
   mkdir "$work/$folder"
   cp "$here/$folder/"*.tf "$work/lab.auto.tfvars.json" "$work/$folder/"
 done
@@ -62,6 +63,28 @@ tf quickstart plan -detailed-exitcode | grep '^No changes'
 
 say "Capacity with the three servers"
 tf capacity apply -auto-approve | sed -n '/^capacity = /,$p'
+
+reaper() { "$BIN/dynvm-reaper" --config "$work/reaper.hcl" --state-dir "$work/state" "$@"; }
+say "A server for ten seconds that nobody destroys, and dynvm-reaper beside it"
+"$BIN/dynvm-reaper" --config "$work/reaper.hcl" --state-dir "$work/state" run > "$work/reaper.log" 2>&1 &
+collector=$!
+tf short_lived apply -auto-approve -var "history=sqlite://$work/state/history.db" | sed '1,/^Plan:/d; /^Changes to Outputs/,/known after apply/d'
+echo "dynvm-reaper list:"
+reaper list
+for _ in $(seq 300); do
+  kill -0 "$collector" || { cat "$work/reaper.log" >&2; exit 1; }
+  reaper list > "$work/list"
+  grep -q ' moment ' "$work/list" || break
+  sleep 0.2
+done
+echo "dynvm-reaper list, after its time:"
+reaper list
+echo "dynvm-reaper history:"
+reaper history --name moment
+echo "terraform plan: it is gone, and would be made anew"
+tf short_lived plan | grep '^Plan:'
+kill "$collector"
+wait "$collector"
 
 say "terraform destroy"
 tf quickstart destroy -auto-approve | sed -n '/: Destroying/,$p'

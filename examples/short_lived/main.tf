@@ -23,6 +23,12 @@ variable "ttl" {
   default     = "10s"
 }
 
+variable "history" {
+  description = "Where it is written down, as in the reaper's configuration; null for nowhere."
+  type        = string
+  default     = null
+}
+
 provider "dynvm" {
   pools = {
     for name, pool in var.pools : name => {
@@ -33,7 +39,8 @@ provider "dynvm" {
       templates = { debian12 = "tmpl-debian12" }
     }
   }
-  owner = "ci/moment"
+  owner   = "ci/moment"
+  history = var.history
 }
 
 resource "dynvm_server" "moment" {

@@ -249,11 +249,15 @@ fn held(sight: &Sight, verdict: &Verdict, at: &Circumstances<'_>) -> Option<(Str
     if let Some(operation) = &sight.operation {
         return Some((format!("{verdict}; {operation} is in progress on it"), None));
     }
-    if let Some(failures) = at
-        .memory
-        .failures(&sight.uuid)
-        .filter(|failures| failures.next > at.now)
-    {
+    if let Some(lost) = at.memory.lost_lease(&sight.marks) {
+        let reason = format!(
+            "{verdict}; it had a lease until {} that is not there any more: the pool may have come back with an older database. \
+             `dynvm-reaper extend` settles it",
+            lost.at
+        );
+        return Some((reason, None));
+    }
+    if let Some(failures) = at.memory.pausing(&sight.uuid, at.now) {
         return Some((format!("{verdict}; {failures}"), Some(failures.next)));
     }
     if let Verdict::Leftover { since } = verdict {
@@ -324,11 +328,7 @@ fn about_disk(survey: &Survey, stray: &Stray, at: &Circumstances<'_>) -> Draft {
         (Action::Keep, "it is in hand".to_owned(), None)
     } else if let Some(why) = stray.keeps() {
         (Action::Keep, why, None)
-    } else if let Some(failures) = at
-        .memory
-        .failures(&stray.uuid())
-        .filter(|failures| failures.next > at.now)
-    {
+    } else if let Some(failures) = at.memory.pausing(&stray.uuid(), at.now) {
         (Action::Keep, failures.to_string(), Some(failures.next))
     } else if stray.names_itself() {
         (Action::Delete, "its VM is gone".to_owned(), None)

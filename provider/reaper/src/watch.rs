@@ -36,7 +36,7 @@ use crate::survey::{Applied, SurveyError};
 /// How often everything is listed anew although events told of each change.
 const RELIST: Duration = Duration::from_secs(600);
 /// How long a loop may be without a sign of life: a survey of a large pool takes its time.
-const SILENCE: Duration = Duration::from_secs(600);
+const SILENCE: Duration = Duration::from_secs(1300);
 /// How often a loop looks at what it knows, without asking anybody.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 /// The same while a rail holds something back: a person may have let it go.
