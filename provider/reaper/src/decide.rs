@@ -283,20 +283,10 @@ fn young(sight: &Sight, verdict: &Verdict, action: Action, at: &Circumstances<'_
         return None;
     };
     let soon = at.now.as_second().saturating_add(MASS_YOUNG_SECONDS);
-    let counts = match verdict {
-        Verdict::Expired { .. } => action == Action::Delete || at.in_hand.contains(&sight.uuid),
-        Verdict::Living { until } => until.as_second() <= soon && at.policy.owners.include(sight.marks.owner()),
-        Verdict::Foreign { .. }
-        | Verdict::Copy { .. }
-        | Verdict::Snapshot
-        | Verdict::Template
-        | Verdict::Uncertain { .. }
-        | Verdict::Kept
-        | Verdict::Newborn { .. }
-        | Verdict::Leftover { .. }
-        | Verdict::Creating { .. }
-        | Verdict::Unfinished { .. }
-        | Verdict::Unlimited => false,
+    let counts = match (verdict.due_since(), verdict.due_at()) {
+        (Some(_), _) => action == Action::Delete || at.in_hand.contains(&sight.uuid),
+        (None, Some(until)) => until.as_second() <= soon && at.policy.owners.include(sight.marks.owner()),
+        (None, None) => false,
     };
     let is_young = is_young(expires.made_at(), at.now) && !at.acknowledged.contains(&expires.id);
     (counts && is_young).then_some(expires.id)

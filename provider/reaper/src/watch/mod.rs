@@ -9,12 +9,14 @@
 //! ```
 //! While blind nothing is decided. A pool with nothing due costs one long poll a minute and, every ten minutes, a survey.
 
+mod figures;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -22,14 +24,11 @@ use xenapi::{EventClass, Interest, Loss, Notice, Pool, Ref, Subscription, Uuid, 
 
 use crate::act::Deed;
 use crate::chronicle::Chronicle;
-use crate::classify::LABELS;
-use crate::decide::Plan;
 use crate::ground::{Crew, Ground, Job, Memories};
 use crate::listen::{Health, Pulse};
-use crate::metrics::{Deletion, Due, Metrics, PoolMetrics, RailState};
+use crate::metrics::{Deletion, Metrics, PoolMetrics, RailState};
 use crate::once::{AT_ONCE, is_first};
 use crate::policy::{Mode, Policy};
-use crate::rails;
 use crate::report;
 use crate::survey::{Applied, SurveyError};
 
@@ -51,8 +50,6 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How long the history may take to tell what it knows; it goes on beside.
 const RECOLLECTION: Duration = Duration::from_secs(60);
-/// The rails that only a survey raises and lifts.
-const OF_LISTINGS: [&str; 2] = [rails::LISTING_FAILED, rails::LISTING_INCOMPLETE];
 /// How long logging out may take.
 const LOGOUT: Duration = Duration::from_millis(1500);
 
@@ -269,7 +266,7 @@ impl Watch {
         tended.wake = now;
         self.metrics.read();
         self.metrics.succeeded(Timestamp::now());
-        for rail in OF_LISTINGS {
+        for rail in figures::OF_LISTINGS {
             self.metrics.rail(rail, RailState::Clear);
         }
         self.hold(tended);
@@ -359,8 +356,11 @@ impl Watch {
             self.shared.metrics.cycle(begun.elapsed());
             tended.ground.remember();
         }
-        self.show(tended, &plan, now);
-        let until_next = plan.next.map_or(HEARTBEAT, |next| until(next, now));
+        figures::show(&self.metrics, &plan, now);
+        let quarantined = tended.ground.memory.quarantined();
+        self.metrics.quarantined(u64::try_from(quarantined).unwrap_or_default());
+        self.shared.metrics.history_queue(self.shared.chronicle.waiting());
+        let until_next = plan.next.map_or(HEARTBEAT, |next| figures::until(next, now));
         let most = if plan.held_back > 0 { HELD } else { HEARTBEAT };
         tended.wake = Instant::now() + until_next.min(most);
     }
@@ -407,7 +407,7 @@ impl Watch {
             }
         };
         report::ended(self.client.name(), &job.decision, &deed);
-        self.metrics.deletion(result(&deed));
+        self.metrics.deletion(figures::result(&deed));
         tended.ground.ended(&job, &deed, now);
         self.shared.chronicle.deleted(&tended.ground.survey, &job, &deed, now);
         let uuid = job.decision.uuid();
@@ -418,33 +418,6 @@ impl Watch {
             Deed::Deleted { .. } | Deed::Gone | Deed::Failed { .. } => tended.ground.release(&uuid),
         }
     }
-
-    /// Shows how the pool stands.
-    fn show(&self, tended: &Tended, plan: &Plan, now: Timestamp) {
-        let mut counts: BTreeMap<&'static str, u64> = LABELS.iter().map(|label| (*label, 0)).collect();
-        for decision in &plan.decisions {
-            if let Some(count) = counts.get_mut(decision.verdict) {
-                *count += 1;
-            }
-        }
-        counts.remove("foreign");
-        self.metrics.managed(counts);
-        self.metrics.oldest_due(match (plan.oldest_due(), plan.next) {
-            (Some(due), _) => Due::Since(until(now, due)),
-            (None, Some(next)) => Due::In(until(next, now)),
-            (None, None) => Due::Nothing,
-        });
-        for name in rails::NAMES.iter().filter(|name| !OF_LISTINGS.contains(name)) {
-            let is_active = plan.rails.iter().any(|rail| rail.name() == *name);
-            let state = if is_active { RailState::Active } else { RailState::Clear };
-            self.metrics.rail(name, state);
-        }
-        let quarantined = u64::try_from(tended.ground.memory.quarantined()).unwrap_or_default();
-        self.metrics.quarantined(quarantined);
-        self.metrics.clock_skew(now.duration_since(Timestamp::now()));
-        self.shared.metrics.history_queue(self.shared.chronicle.waiting());
-        self.metrics.succeeded(Timestamp::now());
-    }
 }
 
 fn carry_out(crew: Arc<Crew>, job: Job) -> BoxFuture<'static, (Job, Deed)> {
@@ -452,19 +425,4 @@ fn carry_out(crew: Arc<Crew>, job: Job) -> BoxFuture<'static, (Job, Deed)> {
         let deed = crew.carry_out(&job).await;
         (job, deed)
     })
-}
-
-fn result(deed: &Deed) -> Deletion {
-    match deed {
-        Deed::Deleted { .. } => Deletion::Deleted,
-        Deed::Gone => Deletion::Gone,
-        Deed::GivenUp { .. } => Deletion::Refused,
-        Deed::Failed { .. } => Deletion::Failed,
-    }
-}
-
-/// How long it is from one time to a later one.
-fn until(later: Timestamp, earlier: Timestamp) -> Duration {
-    let left: SignedDuration = later.duration_since(earlier);
-    Duration::try_from(left).unwrap_or_default()
 }
