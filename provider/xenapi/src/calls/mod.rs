@@ -18,14 +18,14 @@ pub use self::session::Rights;
 pub use self::storage::{NewVbd, NewVdi};
 pub use self::vm::{MemoryLimits, Template};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, Outcome};
 use crate::pool::Pool;
 use crate::query::Filter;
 use crate::record::{Class, FromValue, TextMap, decode};
 use crate::reference::Ref;
 use crate::transport::{Call, Collect, Repeat};
 use crate::uuid::Uuid;
-use crate::wire::{Emitted, Shape, Value, WireError};
+use crate::wire::{Emitted, Shape, Value, WireError, check_key};
 
 /// The calls on the objects of one class.
 pub struct Objects<'a, C> {
@@ -262,6 +262,10 @@ impl<C: Class> Objects<'_, C> {
 /// The calls that every class with `other_config` and `tags` has; the method names stand with the class.
 impl<C> Objects<'_, C> {
     async fn add_pair(self, method: &'static str, object: &Ref<C>, key: &str, value: &str) -> Result<(), Error> {
+        check_key(key).map_err(|error| {
+            let kind = ErrorKind::Unsendable(error.to_string());
+            Error::new(kind, Outcome::NotSent, self.pool.name(), method).with_object(Some(object.as_str().to_owned()))
+        })?;
         // A second time would fail with a duplicate key although the first one was ours: not to be repeated blindly.
         let params = vec![Value::text(key), Value::text(value)];
         self.act(method, object, params, self.pool.quick(), Repeat::Once)

@@ -3,6 +3,7 @@
 mod calls;
 mod events;
 mod hostile;
+mod names;
 mod properties;
 mod server;
 mod sessions;

@@ -1,14 +1,12 @@
-//! Reads answers from a stream of bytes.
+//! Reads answers from a stream of bytes, in pieces that end where a tag begins.
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::str::from_utf8;
 
 use quick_xml::Reader;
-use quick_xml::events::Event;
-use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 
-use super::build::{Builder, Emitted, Shape};
+use super::build::{Builder, Emitted, Next, Shape};
 use super::{Value, WireError};
 use crate::failure::Failure;
 
@@ -38,25 +36,31 @@ pub(crate) type Sink<'a> = dyn FnMut(Emitted) -> Result<(), WireError> + Send + 
 
 /// Reads one answer to its end.
 pub(crate) async fn read_answer<R: AsyncBufRead + Unpin>(
-    stream: R,
+    mut stream: R,
     shape: Shape,
     sink: &mut Sink<'_>,
 ) -> Result<Answer, ReadError> {
-    let mut reader = Reader::from_reader(Metered { stream, left: MAX_TEXT });
     let mut builder = Builder::answer(shape);
-    let mut buffer = Vec::new();
+    let mut text = Vec::new();
     loop {
-        buffer.clear();
-        reader.get_mut().left = MAX_TEXT;
-        let event = reader.read_event_into_async(&mut buffer).await.map_err(xml_error)?;
-        if let Event::Eof = event {
-            break;
+        let bytes = stream.fill_buf().await?;
+        let (known, more) = (text.len(), bytes.len());
+        text.extend_from_slice(bytes);
+        stream.consume(more);
+        if more == 0 {
+            read_end(&text, &mut builder, sink)?;
+            return Ok(status(builder.finish()?)?);
         }
-        if let Some(part) = builder.feed(event)? {
-            sink(part)?;
+        // What stands before a tag is read when the tag begins: so neither a text nor a character is cut in two.
+        let tag = text.iter().skip(known).rposition(|byte| *byte == b'<');
+        if let Some(end) = tag.map(|at| known + at) {
+            let used = read_on(text.get(..end).unwrap_or_default(), &mut builder, sink)?;
+            text.drain(..used);
+        }
+        if text.len() > MAX_TEXT {
+            return Err(WireError::TooBig(MAX_TEXT).into());
         }
     }
-    Ok(status(builder.finish()?)?)
 }
 
 /// Reads a bare value, as tasks keep their results. A text without markup stands for itself.
@@ -64,14 +68,51 @@ pub(crate) fn read_fragment(text: &str) -> Result<Value, WireError> {
     if !text.trim_start().starts_with('<') {
         return Ok(Value::Text(text.to_owned()));
     }
-    let mut reader = Reader::from_str(text);
     let mut builder = Builder::fragment();
+    read_end(text.as_bytes(), &mut builder, &mut |_| Ok(()))?;
+    builder.finish()
+}
+
+/// Reads what nothing more comes behind.
+fn read_end(bytes: &[u8], builder: &mut Builder, sink: &mut Sink<'_>) -> Result<(), WireError> {
+    if read_on(bytes, builder, sink)? < bytes.len() {
+        return Err(WireError::Truncated);
+    }
+    Ok(())
+}
+
+/// Reads as far as the bytes can be understood without those behind them; tells how far that is.
+fn read_on(bytes: &[u8], builder: &mut Builder, sink: &mut Sink<'_>) -> Result<usize, WireError> {
+    let text = from_utf8(bytes).map_err(|error| WireError::Xml(error.to_string()))?;
+    let mut reader = Reader::from_str(text);
+    // Every piece has a reader of its own, so only the builder knows which elements are open.
+    reader.config_mut().check_end_names = false;
+    reader.config_mut().allow_unmatched_ends = true;
     loop {
-        let event = reader.read_event().map_err(|error| WireError::Xml(error.to_string()))?;
-        if let Event::Eof = event {
-            return builder.finish();
+        let at = text.len() - reader.get_ref().len();
+        let rest = text.get(at..).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(at);
         }
-        builder.feed(event)?;
+        let behind = match builder.next() {
+            Next::Name => builder.name(rest)?,
+            Next::Skip => builder.skip(rest)?,
+            Next::Event => match reader.read_event() {
+                Ok(event) => {
+                    if let Some(part) = builder.feed(event)? {
+                        sink(part)?;
+                    }
+                    continue;
+                }
+                // A comment, say, of which the end is still to come.
+                Err(quick_xml::Error::Syntax(_)) => return Ok(at),
+                Err(error) => return Err(WireError::Xml(error.to_string())),
+            },
+        };
+        if behind.len() == rest.len() {
+            return Ok(at);
+        }
+        *reader.get_mut() = behind.as_bytes();
     }
 }
 
@@ -106,45 +147,4 @@ fn status(mut root: Value) -> Result<Answer, WireError> {
         .next()
         .ok_or_else(|| WireError::Record("the failure has no code".to_owned()))?;
     Ok(Answer::Failure(Failure::new(code, texts.collect())))
-}
-
-fn xml_error(error: quick_xml::Error) -> ReadError {
-    match error {
-        quick_xml::Error::Io(error) => ReadError::Io(io::Error::new(error.kind(), error.to_string())),
-        // A tag or an entity that the stream cut in two: the connection is to blame.
-        quick_xml::Error::Syntax(_) | quick_xml::Error::IllFormed(_) => {
-            ReadError::Wire(WireError::Xml(error.to_string()))
-        }
-        other => ReadError::Wire(WireError::Xml(other.to_string())),
-    }
-}
-
-/// Refuses a single piece of XML that would not end.
-struct Metered<R> {
-    stream: R,
-    left: usize,
-}
-
-impl<R: AsyncRead + Unpin> AsyncRead for Metered<R> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl<R: AsyncBufRead + Unpin> AsyncBufRead for Metered<R> {
-    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        let this = self.get_mut();
-        if this.left == 0 {
-            return Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "one text of the answer is too long",
-            )));
-        }
-        Pin::new(&mut this.stream).poll_fill_buf(cx)
-    }
-
-    fn consume(mut self: Pin<&mut Self>, amount: usize) {
-        self.left = self.left.saturating_sub(amount);
-        Pin::new(&mut self.stream).consume(amount);
-    }
 }

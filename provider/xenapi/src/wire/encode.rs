@@ -68,15 +68,21 @@ fn write_value(out: &mut String, value: &Value) -> Result<(), EncodeError> {
 }
 
 fn write_member(out: &mut String, name: &str, member: &Value) -> Result<(), EncodeError> {
-    // ocaml-rpc writes member names unescaped: such a key would make every later answer that holds it unreadable for everybody.
-    if name.contains(['<', '&']) {
-        return Err(EncodeError::Key(name.chars().take(100).collect()));
-    }
+    check_key(name)?;
     out.push_str("<member><name>");
     escape(out, name)?;
     out.push_str("</name>");
     write_value(out, member)?;
     out.push_str("</member>");
+    Ok(())
+}
+
+/// Refuses keys that would have to be escaped. ocaml-rpc writes them as they are, which makes every later answer that holds one
+/// unreadable for most clients.
+pub(crate) fn check_key(key: &str) -> Result<(), EncodeError> {
+    if key.contains(['<', '>', '&', '"', '\r']) {
+        return Err(EncodeError::Key(key.chars().take(100).collect()));
+    }
     Ok(())
 }
 
@@ -136,7 +142,9 @@ mod tests {
     fn refuses_what_would_poison_the_pool() {
         assert_eq!(request("m", &[Value::text("a\u{0}")]), Err(EncodeError::Character(0)));
         assert_eq!(request("m", &[Value::Float(f64::NAN)]), Err(EncodeError::NotFinite));
-        let bad_key = Value::Struct(vec![("a<b".into(), Value::text(""))]);
-        assert!(matches!(request("m", &[bad_key]), Err(EncodeError::Key(_))));
+        for key in ["a<b", "a>b", "R&D", "\"a\"", "a\r"] {
+            let map = Value::Struct(vec![(key.into(), Value::text(""))]);
+            assert_eq!(request("m", &[map]), Err(EncodeError::Key(key.into())));
+        }
     }
 }

@@ -1,11 +1,14 @@
 //! The wire: XML-RPC as xapi speaks it. The only place that names the XML library.
 //!
 //! The quirks that matter (read in xapi and in ocaml-rpc): texts and numbers come untagged, flags tagged; times have no dashes;
-//! an absent optional is an absent member; a failure is HTTP 200 with a `Status` of `Failure`; one method answers without a status.
+//! an absent optional is an absent member; a failure is HTTP 200 with a `Status` of `Failure`; one method answers without a status;
+//! and names of members come unescaped, so what people write into maps can make an answer that is no XML.
 
 mod answer;
 mod build;
 mod encode;
+mod frame;
+mod skip;
 
 use std::time::Duration;
 
@@ -15,9 +18,9 @@ use jiff::tz::TimeZone;
 
 pub(crate) use self::answer::{Answer, ReadError, read_answer, read_fragment};
 pub(crate) use self::build::{Emitted, Shape};
-pub(crate) use self::encode::request;
 #[cfg(test)]
 pub(crate) use self::encode::value_text;
+pub(crate) use self::encode::{check_key, request};
 
 /// A value of any type.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,6 +121,19 @@ pub(crate) enum WireError {
     Fault(String),
     #[error("{0}")]
     Record(String),
+    #[error("no value follows a name near {0:?}: a map key may hold `</name>`, which pools do not escape")]
+    Name(String),
+}
+
+impl WireError {
+    /// Something stands behind a name that is no value, or a name ends that did not begin. The builder knows the place.
+    fn name() -> Self {
+        Self::Name(String::new())
+    }
+
+    fn unexpected(tag: &str) -> Self {
+        Self::Unexpected(tag.chars().take(100).collect())
+    }
 }
 
 #[cfg(test)]
