@@ -1,6 +1,7 @@
 //! Subscriptions: what somebody wants to hear, and the box where it waits.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -64,7 +65,7 @@ impl Interest {
 pub enum Loss {
     /// Listening has only just begun: what was read before may be older than the first change that will come.
     Fresh,
-    /// The subscriber was too slow.
+    /// The subscriber was too slow: changes of too many objects were waiting.
     Overflow,
     /// The session or the coordinator changed; listening goes on from here.
     Interrupted,
@@ -77,14 +78,15 @@ pub enum Loss {
 /// What a subscriber hears.
 #[derive(Clone, Debug)]
 pub enum Notice {
-    /// An object changed.
+    /// An object changed. Of an object that changed again in the meantime this is the last change only.
     Change(Arc<Change>),
     /// Changes may have been missed: read again what matters.
     Lost(Loss),
 }
 
-/// More than this many waiting changes, and the subscriber has to read again.
-const CAPACITY: usize = 1024;
+/// When more than this many objects have changed, the subscriber has to read again. More than the VMs of all but the largest pools,
+/// each of which may change while they are being listed; and each takes a few KiB.
+const CAPACITY: usize = 8192;
 
 pub(super) struct Mailbox {
     inner: Mutex<Inner>,
@@ -93,7 +95,7 @@ pub(super) struct Mailbox {
 
 struct Inner {
     interest: Interest,
-    changes: VecDeque<Arc<Change>>,
+    waiting: Waiting,
     loss: Option<Loss>,
     is_closed: bool,
 }
@@ -103,7 +105,7 @@ impl Mailbox {
         Arc::new(Self {
             inner: Mutex::new(Inner {
                 interest,
-                changes: VecDeque::new(),
+                waiting: Waiting::default(),
                 loss: None,
                 is_closed: false,
             }),
@@ -117,11 +119,10 @@ impl Mailbox {
         if !inner.interest.covers(change) {
             return;
         }
-        if inner.changes.len() >= CAPACITY {
-            inner.changes.clear();
+        inner.waiting.put(change);
+        if inner.waiting.len() > CAPACITY {
+            inner.waiting = Waiting::default();
             inner.loss = Some(Loss::Overflow);
-        } else {
-            inner.changes.push_back(Arc::clone(change));
         }
         drop(inner);
         self.arrived.notify_one();
@@ -130,7 +131,7 @@ impl Mailbox {
     /// Says that changes may have been missed; what was waiting is older and of no use any more.
     pub(super) fn lose(&self, loss: Loss) {
         let mut inner = self.inner();
-        inner.changes.clear();
+        inner.waiting = Waiting::default();
         inner.is_closed |= matches!(loss, Loss::Closed);
         inner.loss = Some(loss);
         drop(inner);
@@ -146,7 +147,7 @@ impl Mailbox {
         if let Some(loss) = inner.loss.take() {
             return Some(Notice::Lost(loss));
         }
-        match inner.changes.pop_front() {
+        match inner.waiting.take() {
             Some(change) => Some(Notice::Change(change)),
             None if inner.is_closed => Some(Notice::Lost(Loss::Closed)),
             None => None,
@@ -155,6 +156,39 @@ impl Mailbox {
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The last change of each object, in the order in which the objects first changed. Changes tell states, so nothing is lost with an
+/// earlier one.
+#[derive(Default)]
+struct Waiting {
+    order: VecDeque<Object>,
+    last: HashMap<Object, Arc<Change>>,
+}
+
+type Object = (EventClass, String);
+
+impl Waiting {
+    fn put(&mut self, change: &Arc<Change>) {
+        match self.last.entry((change.class, change.object.clone())) {
+            Entry::Occupied(mut earlier) => {
+                earlier.insert(Arc::clone(change));
+            }
+            Entry::Vacant(place) => {
+                self.order.push_back(place.key().clone());
+                place.insert(Arc::clone(change));
+            }
+        }
+    }
+
+    fn take(&mut self) -> Option<Arc<Change>> {
+        let object = self.order.pop_front()?;
+        self.last.remove(&object)
+    }
+
+    fn len(&self) -> usize {
+        self.order.len()
     }
 }
 

@@ -279,26 +279,58 @@ async fn a_record_that_cannot_be_read_is_left_to_the_subscriber() {
     }
 }
 
+fn metrics(operation: &str, objects: std::ops::Range<u32>) -> Vec<String> {
+    let of = |n| {
+        let object = format!("OpaqueRef:{n}");
+        let record = (operation != "del").then(|| host_metrics("1"));
+        event("host_metrics", operation, &object, record.as_deref())
+    };
+    objects.map(of).collect()
+}
+
 #[tokio::test]
 async fn a_slow_subscriber_reads_again_and_hinders_nobody() {
     let feed = Feed::default();
     let (server, pool) = primed(&feed).await;
-    let flood: Vec<String> = (0..1500)
-        .map(|n| event("host_metrics", "del", &format!("OpaqueRef:{n}"), None))
-        .collect();
-    feed.push(events("11,1", &flood));
+    feed.push(events("11,1", &metrics("del", 0..8193)));
     feed.push(modified("12,1", "6"));
     let mut slow = pool.watcher().subscribe(Interest::classes(CLASSES));
     server.wait_for("event.from", 4).await;
     assert!(matches!(next(&mut slow).await, Notice::Lost(Loss::Overflow)));
-    let mut last = None;
-    while let Some(notice) = slow.try_next() {
-        last = Some(notice);
-    }
-    match last {
+    match slow.try_next() {
         Some(Notice::Change(change)) => assert_eq!(change.object, METRICS),
         other => panic!("{other:?}"),
     }
+    assert!(slow.try_next().is_none());
+}
+
+#[tokio::test]
+async fn of_each_object_only_the_last_change_waits() {
+    let feed = Feed::default();
+    let (server, pool) = primed(&feed).await;
+    feed.push(events("11,1", &metrics("add", 0..4000)));
+    feed.push(events("12,1", &metrics("mod", 1000..6000)));
+    feed.push(events("13,1", &metrics("mod", 3000..8192)));
+    feed.push(events("14,1", &metrics("del", 2000..4000)));
+    let mut slow = pool.watcher().subscribe(Interest::classes(CLASSES));
+    server.wait_for("event.from", 6).await;
+    for n in 0..8192 {
+        let Some(Notice::Change(change)) = slow.try_next() else {
+            panic!("no change of {n}");
+        };
+        let op = match n {
+            0..1000 => ChangeOp::Add,
+            2000..4000 => ChangeOp::Del,
+            _ => ChangeOp::Mod,
+        };
+        assert_eq!((change.object.as_str(), change.op), (&*format!("OpaqueRef:{n}"), op));
+        assert_eq!(change.record.is_none(), op == ChangeOp::Del);
+    }
+    assert!(slow.try_next().is_none());
+
+    feed.push(modified("15,1", "6"));
+    feed.more.notify_one();
+    assert_eq!(next_metrics(&mut slow).await.memory_free, 6);
 }
 
 #[tokio::test]
