@@ -8,6 +8,7 @@
 
 mod daemon;
 mod faults;
+mod foreign_keys;
 mod killed;
 mod lab;
 mod plans;

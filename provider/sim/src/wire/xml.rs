@@ -386,6 +386,16 @@ mod tests {
         assert!(failure.contains("<name>ErrorDescription</name><value><array><data><value>X</value><value>y</value>"));
     }
 
+    #[test]
+    fn names_go_out_as_they_are() {
+        let value = Value::map([("XenCenter.CustomFields.R&D", "R&D"), ("a<b>", "\"")]);
+        assert_eq!(
+            fragment(&value),
+            "<value><struct><member><name>XenCenter.CustomFields.R&D</name><value>R&amp;D</value></member>\
+             <member><name>a<b></name><value>&quot;</value></member></struct></value>"
+        );
+    }
+
     proptest! {
         #[test]
         fn the_scanner_never_panics(text in "(<|>|/|&|;|value|struct|member|name|array|data|params|param|methodCall|methodName|[a-z#x0-9 ]){0,40}") {
