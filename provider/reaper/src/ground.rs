@@ -153,6 +153,7 @@ impl Ground {
             acknowledged: Acknowledged::new(),
         };
         ground.heed_acknowledgements();
+        ground.see_leases();
         ground.look().await?;
         Ok(ground)
     }
@@ -170,6 +171,7 @@ impl Ground {
             });
         }
         self.survey = survey;
+        self.see_leases();
         self.follow_coordinator();
         // On an idle pool nothing else asks for the time.
         self.look().await?;
@@ -249,12 +251,16 @@ impl Ground {
         decide(&self.survey, &at)
     }
 
-    /// Notes what must be remembered of what is seen now.
-    fn note(&mut self, now: Timestamp) {
-        self.memory.see(self.survey.seen_twice(now), now);
+    /// Notes the leases of a whole pool; those that change are noted one by one.
+    fn see_leases(&mut self) {
         for sight in self.survey.sights.values().filter(|sight| sight.marks.is_managed()) {
             self.memory.see_lease(&sight.marks);
         }
+    }
+
+    /// Notes what must be remembered of what is seen now.
+    fn note(&mut self, now: Timestamp) {
+        self.memory.see(self.survey.seen_twice(now), now);
         let own = own_seconds(self.mode);
         self.begun.retain(|begun| own.saturating_sub(*begun) < CYCLE_SECONDS);
         self.lately

@@ -44,6 +44,10 @@ const HELD: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// Between an event and a decision: an operation makes several.
 const SETTLE: Duration = Duration::from_millis(30);
+/// At most this part of the time goes into looks at what is known: that of a large pool takes milliseconds, and events may come all the time.
+const SHARE: u32 = 20;
+/// How late a decision may be because of that.
+const LATEST: Duration = Duration::from_secs(1);
 /// How long something is left alone whose deletion was given up.
 const REST: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
@@ -94,6 +98,8 @@ struct Tended {
     resting: BTreeMap<Uuid, Instant>,
     /// When to look at what is known.
     wake: Instant,
+    /// And not before this.
+    rested: Instant,
     /// When to list everything anew.
     relist: Instant,
     /// When the clock was looked at.
@@ -184,6 +190,7 @@ impl Watch {
             asides: JoinSet::new(),
             resting: BTreeMap::new(),
             wake: now,
+            rested: now,
             relist: now + RELIST,
             looked: now,
             is_blind: false,
@@ -218,7 +225,7 @@ impl Watch {
                 tended.wake = Instant::now();
             }
             () = sleep_until(tended.relist) => self.survey(tended).await,
-            () = sleep_until(tended.wake), if !tended.is_blind => self.pass(tended).await,
+            () = sleep_until(tended.wake.max(tended.rested)), if !tended.is_blind => self.pass(tended).await,
             notice = events.next() => return self.heard(tended, notice).await,
             Some(_) = tended.asides.join_next(), if !tended.asides.is_empty() => {}
         }
@@ -333,6 +340,7 @@ impl Watch {
         self.wake_the_resting(tended);
         tended.ground.heed_acknowledgements();
         let (mut plan, mut now) = tended.ground.estimate();
+        tended.rested = Instant::now() + (begun.elapsed() * (SHARE - 1)).min(LATEST);
         let waits_for_clock = !tended.ground.rails().is_empty() && tended.looked.elapsed() >= LOOK_AGAIN;
         if !plan.deletions().is_empty() || waits_for_clock || tended.ground.is_timeless() {
             tended.looked = begun;
