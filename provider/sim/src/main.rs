@@ -190,11 +190,19 @@ fn tfvars(simulator: &Simulator) -> Json {
 /// The pools as a reaper wants them.
 fn reaper(simulator: &Simulator) -> anyhow::Result<String> {
     let pools = simulator.pools().into_iter().map(|pool| {
-        let mut values = json!({ "url": pool.url, "username": pool.username, "password": pool.password });
+        let login = [
+            ("url", pool.url),
+            ("username", pool.username),
+            ("password", pool.password),
+        ];
+        let mut values: serde_json::Map<_, _> = login
+            .map(|(name, text)| (name.to_owned(), json!(text)))
+            .into_iter()
+            .collect();
         if !pool.member_fingerprints.is_empty() {
-            values["tls"] = json!({ "fingerprints": pool.member_fingerprints });
+            values.insert("tls".to_owned(), json!({ "fingerprints": pool.member_fingerprints }));
         }
-        (pool.name, values)
+        (pool.name, Json::Object(values))
     });
     let pools: serde_json::Map<_, _> = pools.collect();
     hcl::to_string(&json!({ "pools": pools })).context("the pools cannot be written as HCL")
