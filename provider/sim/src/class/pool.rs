@@ -1,8 +1,9 @@
-//! `pool`: synchronising the database.
+//! `pool`: synchronising the database, high availability as far as it is a flag: nothing is started again.
 
 use crate::context::Context;
 use crate::db::{Cls, Ref};
 use crate::failure::Outcome;
+use crate::pool::State;
 use crate::rpc::Args;
 use crate::value::{Map, Value};
 
@@ -18,6 +19,8 @@ pub(super) async fn call(ctx: &Context, name: &str, args: &Args) -> Option<Outco
             let found = ctx.with(|state| state.db.record(Cls::Pool, &args.reference(0)).map(|_| ()));
             found.map(|()| Value::Map(Map::from([text("edition", "xcp-ng"), text("expiry", "never")])))
         }
+        "enable_ha" => ctx.with(|state| set_ha(state, true)),
+        "disable_ha" => ctx.with(|state| set_ha(state, false)),
         "designate_new_master" => {
             let host = args.reference(0);
             crate::toolstack::set_coordinator(&ctx.pool, &host).map(|()| Value::Void)
@@ -26,8 +29,14 @@ pub(super) async fn call(ctx: &Context, name: &str, args: &Args) -> Option<Outco
     })
 }
 
+fn set_ha(state: &mut State, enabled: bool) -> Outcome<Value> {
+    let pool = state.db.pool();
+    let set = state.db.set(Cls::Pool, &pool, "ha_enabled", Value::Bool(enabled));
+    set.map(|()| Value::Void)
+}
+
 /// The pool object's `master`.
-pub(crate) fn master(state: &crate::pool::State) -> Ref {
+pub(crate) fn master(state: &State) -> Ref {
     state
         .db
         .get(Cls::Pool, &state.db.pool(), "master")
