@@ -6,7 +6,7 @@ use xenapi::{PowerState as XenState, VdiRecord};
 
 use crate::address::{self, Nic};
 use crate::lease::{Expiry, VmMarks, is_reserved};
-use crate::lifecycle::is_marked_as_of;
+use crate::lifecycle::passes_for_own;
 use crate::pool::{Inventory, Loaded};
 use crate::server::{Lease, PowerState, Server};
 
@@ -137,7 +137,7 @@ fn first_disk(loaded: &Loaded) -> Option<&VdiRecord> {
 pub(crate) fn disk_bytes(loaded: &Loaded, managed: bool) -> u64 {
     let counted = loaded
         .disks()
-        .filter(|(_, disk)| !managed || is_marked_as_of(disk, loaded.vm.uuid));
+        .filter(|(_, disk)| !managed || passes_for_own(loaded, disk));
     counted
         .map(|(_, disk)| u64::try_from(disk.virtual_size).unwrap_or_default())
         .sum()

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use xenapi::{Failure, MemoryLimits, Network, NewVif, Ref, Template, Vif, VifRecord, VmRecord};
 
 use super::plan::Plan;
+use super::protection::unprotect;
 use super::{Made, Stage, call};
 use crate::error::{Error, Subject, VmName};
 use crate::pool::Loaded;
@@ -43,7 +44,8 @@ pub(super) async fn configure(plan: &Plan, made: &Made) -> Result<Option<Nic>, E
             vcpus(plan, made, &loaded.vm, &name),
             memory(plan, made, &loaded.vm, &name),
             nic(plan, made, loaded, &name),
-            unprotect(plan, made, &loaded.vm, &name),
+            // A throw-away server that the pool starts again by itself could not be destroyed.
+            unprotect(client, vm, &loaded.vm, &name),
         )
     };
     let ((), (), (), nic, ()) = plan
@@ -254,20 +256,6 @@ async fn new_nic(plan: &Plan, made: &Made, network: Ref<Network>, name: &VmName)
         vif,
         record,
     })
-}
-
-/// A throw-away server that the pool starts again by itself could not be destroyed.
-async fn unprotect(plan: &Plan, made: &Made, record: &VmRecord, name: &VmName) -> Result<(), Error> {
-    if record.ha_restart_priority.is_empty() {
-        return Ok(());
-    }
-    let set = plan
-        .member
-        .client()?
-        .vm()
-        .set_ha_restart_priority(&made.reference, "")
-        .await;
-    set.map_err(call("taking the server out of high availability", name))
 }
 
 /// A value that the pool rejects is the setting's fault; all else is the call's.

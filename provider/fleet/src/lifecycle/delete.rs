@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use xenapi::Pool;
 
-use super::remove::{Removal, Site, Whose};
+use super::own::{Whose, born_with};
+use super::remove::Removal;
+use super::site::{KeptDisk, Site};
 use super::{Bounds, load};
 use crate::birth_name::BirthName;
 use crate::error::{Error, VmName};
@@ -15,12 +18,10 @@ use crate::server::Server;
 use crate::spec::ServerKey;
 use crate::view;
 
-pub use super::remove::KeptDisk;
-
 /// What a deletion did.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteReport {
-    /// Disks that were attached and are not the server's own: detached and kept.
+    /// Disks that were attached to it or to its snapshots and are not surely its own: detached and kept.
     pub kept_disks: Vec<KeptDisk>,
     /// The server as it was before; `None` if it was gone already.
     pub server: Option<Server>,
@@ -47,15 +48,17 @@ pub(crate) async fn delete(
     let Some(loaded) = loaded else {
         return Ok(DeleteReport::default());
     };
+    check(member, key, &loaded)?;
+    let client = member.client()?;
     let removal = Removal {
         site: Site {
-            client: member.client()?,
+            client,
             pool: member.name(),
             bounds: &bounds,
             recheck: None,
         },
         storage: inventory.srs(),
-        whose: check(member, key, &loaded)?,
+        whose: bounds.hold(whose(client, &loaded), late).await?,
         loaded: &loaded,
     };
     member.wrote();
@@ -87,24 +90,24 @@ impl<'a> Kind<'a> {
     }
 }
 
-/// Checks that a VM is the server, and says which disks are its own.
-fn check(member: &Arc<Member>, key: &ServerKey, loaded: &Loaded) -> Result<Whose, Error> {
+/// Checks that a VM is the server.
+fn check(member: &Arc<Member>, key: &ServerKey, loaded: &Loaded) -> Result<(), Error> {
     match why_not(&Kind::of(loaded), &loaded.marks(), key) {
         Some(why) => Err(Error::NotOurs {
             pool: member.name().to_owned(),
             vm: loaded.name(),
             why,
         }),
-        None => Ok(whose(loaded)),
+        None => Ok(()),
     }
 }
 
-/// Says which disks are a VM's own: a clone that never got its marks has them all.
-pub(super) fn whose(loaded: &Loaded) -> Whose {
+/// Says which disks are a VM's own: a clone that never got its marks has all that it was born with.
+pub(super) async fn whose(client: &Pool, loaded: &Loaded) -> Result<Whose, Error> {
     if is_half_born(&Kind::of(loaded), &loaded.marks()) {
-        Whose::Fresh
+        born_with(client, loaded).await.map(Whose::Fresh)
     } else {
-        Whose::Marked
+        Ok(Whose::Marked)
     }
 }
 

@@ -8,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 use xenapi::{Pool, Ref, Vdi, VdiRecord, Vm};
 
 use super::delete::whose;
-use super::remove::{Recheck, Removal, Site, reload};
-use super::{Bounds, KeptDisk, call};
+use super::remove::{Removal, reload};
+use super::site::{KeptDisk, Recheck, Site};
+use super::{Bounds, call};
 use crate::error::{Error, VmName};
 use crate::view;
 
@@ -27,7 +28,7 @@ pub struct Grounds<'a> {
 /// What a removal did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Removed {
-    /// Disks that were attached and are not the server's own: detached and kept.
+    /// Disks that were attached to it or to its snapshots and are not surely its own: detached and kept.
     pub kept_disks: Vec<KeptDisk>,
     /// The sum of the virtual sizes of its own disks; `None` if the VM was gone already.
     pub disk_bytes: Option<u64>,
@@ -61,6 +62,8 @@ impl Grounds<'_> {
             read.map_err(call("reading where the disks are", &name))
         };
         let storage = bounds.hold(read, || self.late(name.clone())).await?;
+        let whose = whose(self.client, &loaded);
+        let whose = bounds.hold(whose, || self.late(name.clone())).await?;
         let removal = Removal {
             site: Site {
                 client: self.client,
@@ -69,7 +72,7 @@ impl Grounds<'_> {
                 recheck: Some(recheck),
             },
             storage: &storage.into_iter().collect(),
-            whose: whose(&loaded),
+            whose,
             loaded: &loaded,
         };
         Ok(Removed {

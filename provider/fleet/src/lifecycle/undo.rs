@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use super::own::{Whose, drives_of};
 use super::plan::Plan;
-use super::remove::{Removal, Site, Whose, reload};
-use super::{Bounds, Made};
+use super::remove::{Removal, reload};
+use super::site::Site;
+use super::{Bounds, Made, call};
 use crate::error::Error;
 
 /// How long an undoing may take; the creation's own time may be over.
@@ -34,10 +36,7 @@ pub(super) async fn undo(plan: &Plan, made: &Made) -> Result<(), Error> {
         },
         storage: plan.inventory.srs(),
         loaded: &loaded,
-        whose: match &made.loaded {
-            Some(born) => Whose::These(born.vdis.iter().map(|(vdi, _)| vdi.clone()).collect()),
-            None => Whose::Fresh,
-        },
+        whose: bounds.hold(whose(plan, made), late).await?,
     };
     plan.member.wrote();
     let kept = removal.remove().await?;
@@ -46,4 +45,16 @@ pub(super) async fn undo(plan: &Plan, made: &Made) -> Result<(), Error> {
         tracing::warn!(pool = plan.member.name(), disk = %disk.uuid, reason = disk.reason, "a disk was kept");
     }
     Ok(())
+}
+
+/// The disks of the clone are those that it was seen with first, or those that its template has.
+async fn whose(plan: &Plan, made: &Made) -> Result<Whose, Error> {
+    if let Some(born) = &made.loaded {
+        return Ok(Whose::These(born.vdis.iter().map(|(vdi, _)| vdi.clone()).collect()));
+    }
+    let template = std::slice::from_ref(&plan.template.reference);
+    let numbers = drives_of(plan.member.client()?, template).await;
+    numbers
+        .map(Whose::Fresh)
+        .map_err(call("reading the template's drives", &made.name()))
 }

@@ -137,20 +137,6 @@ async fn a_server_goes_from_any_power_state() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn high_availability_does_not_start_again_what_is_destroyed() {
-    let lab = Lab::small().await;
-    let before = lab.control.world();
-    let server = lab.create(spec("web")).await.unwrap();
-    let vm = lab.vm(&server).await;
-    lab.call("VM.set_ha_restart_priority", json!([vm, "restart"])).await;
-    lab.delete(&server).await.unwrap();
-    let methods: Vec<String> = lab.requests().into_iter().map(|request| request.method).collect();
-    let at = |method: &str| methods.iter().position(|is| is == method).unwrap();
-    assert!(at("VM.set_ha_restart_priority") < at("VM.hard_shutdown"));
-    assert_eq!(lab.control.world(), before);
-}
-
 /// Makes a template of a server, as a person would: it keeps the server's marks.
 async fn template_of_a_server(lab: &Lab) -> String {
     let server = lab.create(spec("golden")).await.unwrap();

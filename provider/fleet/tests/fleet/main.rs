@@ -9,6 +9,7 @@
 mod addresses;
 mod budget;
 mod deleting;
+mod disks;
 mod errors;
 mod faults;
 mod lab;
@@ -16,4 +17,5 @@ mod leases;
 mod life;
 mod lists;
 mod members;
+mod protection;
 mod room;
