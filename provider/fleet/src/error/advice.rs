@@ -39,6 +39,7 @@ impl Error {
             Error::NotOurs { .. } => "Not a server of dynvm",
             Error::Gone { .. } => "Server is gone",
             Error::NoLongerDue { .. } => "No longer due",
+            Error::Promised { .. } => "Server is wanted",
             Error::DiskHeld { .. } => "Disk is held",
             Error::Cancelled { .. } => "Cancelled",
             Error::NotUndone { error, .. } | Error::Kept { error, .. } => error.title(),
@@ -87,6 +88,7 @@ impl Error {
             | Error::NotOurs { .. }
             | Error::Gone { .. }
             | Error::NoLongerDue { .. }
+            | Error::Promised { .. }
             | Error::DiskHeld { .. }
             | Error::Cancelled { .. } => Subject::None,
         }
@@ -132,11 +134,15 @@ impl Error {
             }
             Error::Gone { .. } => "Refresh: the next plan makes it anew.".into(),
             Error::NoLongerDue { .. } => "Look at the VM: somebody wants it still, and parts of it may be gone.".into(),
+            Error::Promised { .. } => {
+                "It is in the state, tainted: the next apply destroys it all the same. Ask who wants it, or untaint it.".into()
+            }
             Error::DiskHeld { .. } => "Release the disk, then destroy again.".into(),
             Error::Cancelled { left: None } => String::new(),
             Error::Cancelled { left: Some(_) } => {
                 "It is in the state, tainted; without that it falls under its creation lease.".into()
             }
+            Error::NotUndone { undo, .. } if matches!(**undo, Error::Promised { .. } | Error::NoLongerDue { .. }) => undo.hint(),
             Error::NotUndone { .. } => "It is in the state, tainted, and expires; destroy it, or let it expire.".into(),
             Error::Kept { error, .. } => error.hint(),
         }
@@ -169,6 +175,7 @@ impl Error {
             | Error::NotOurs { .. }
             | Error::Gone { .. }
             | Error::NoLongerDue { .. }
+            | Error::Promised { .. }
             | Error::DiskHeld { .. }
             | Error::Cancelled { .. } => None,
         }

@@ -320,6 +320,16 @@ pub enum Error {
         /// What has changed.
         why: String,
     },
+    /// Somebody wants a VM that was to be removed because its creation had failed.
+    #[error("the VM{vm} in pool {pool:?} is left as it is: {why} while it was being made")]
+    Promised {
+        /// The pool.
+        pool: String,
+        /// The VM.
+        vm: VmName,
+        /// What somebody did.
+        why: String,
+    },
     /// A disk of the server is held by somebody.
     #[error("disk {disk} of the VM{vm} in pool {pool:?} {why}; the VM is kept")]
     DiskHeld {
@@ -339,7 +349,7 @@ pub enum Error {
         left: Option<VmName>,
     },
     /// An operation failed, and so did the removal of what it had made.
-    #[error("{error}; removing what had been made{vm} failed too: {undo}")]
+    #[error("{error}; what had been made{vm} was not removed: {undo}")]
     NotUndone {
         /// The failure.
         error: Box<Error>,

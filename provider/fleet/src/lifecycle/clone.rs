@@ -130,6 +130,7 @@ fn new(reference: Ref<Vm>, birth: BirthName, now: Timestamp, timings: Timings) -
         birth,
         created_at: whole_seconds(now),
         is_marked: false,
+        lease: None,
         timings,
         address_source: None,
     }

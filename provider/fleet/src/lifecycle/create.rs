@@ -178,10 +178,13 @@ async fn kept(plan: &Plan, made: &mut Made, error: Error) -> CreateFailure {
 }
 
 async fn not_undone(plan: &Plan, mut made: Made, error: Error, undo: Error) -> CreateFailure {
-    if let (None, Ok(client)) = (&made.loaded, plan.member.client()) {
-        // What nobody has seen yet cannot be kept in state: one short look.
+    let is_wanted = matches!(undo, Error::Promised { .. } | Error::NoLongerDue { .. });
+    if let Ok(client) = plan.member.client()
+        && (made.loaded.is_none() || is_wanted)
+    {
+        // What nobody has seen yet cannot be kept in state, and what somebody wrote on it belongs there: one short look.
         let look = tokio::time::timeout(LAST_LOOK, reload(client, &made.reference)).await;
-        made.loaded = look.ok().and_then(Result::ok).flatten();
+        made.loaded = look.ok().and_then(Result::ok).flatten().or(made.loaded);
     }
     CreateFailure {
         error: Error::NotUndone {

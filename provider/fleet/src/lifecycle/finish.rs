@@ -24,6 +24,7 @@ pub(super) async fn finish(plan: &Plan, bounds: &Bounds, made: &mut Made) -> Res
     let steps = async {
         let start = whole_seconds(plan.member.now().await?);
         let own = Expires::minted(whole_seconds(later(start, plan.spec.ttl)), start);
+        made.lease = Some(own);
         let subject = Subject {
             client: plan.member.client()?,
             pool: plan.member.name(),

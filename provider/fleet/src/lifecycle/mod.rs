@@ -19,7 +19,7 @@
 //!   |         done      |
 //!   |                   |
 //!   +------ undo <------+    also after any failure since the clone: stopped, own disks and VM destroyed,
-//!              |             or kept on demand, or reported as left, marked and expiring
+//!              |             or kept on demand or because somebody wants it, or reported as left, marked and expiring
 //!              v
 //!            failed
 //! ```
@@ -69,6 +69,7 @@ pub use self::update::{Renewed, UpdateFailure, Updated};
 
 use crate::birth_name::BirthName;
 use crate::error::{Error, VmName};
+use crate::lease::Expires;
 use crate::pool::{Inventory, Loaded, Member};
 use crate::server::{AddressSource, Server, Timings};
 
@@ -107,6 +108,8 @@ struct Made {
     created_at: Timestamp,
     /// Says whether both sides carry the marks.
     is_marked: bool,
+    /// The lease that was written last, or may have been.
+    lease: Option<Expires>,
     timings: Timings,
     address_source: Option<AddressSource>,
 }

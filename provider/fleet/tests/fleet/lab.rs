@@ -63,6 +63,11 @@ impl Lab {
         fleet(settings)
     }
 
+    /// A connection to the pool as a reaper's.
+    pub(crate) fn client(&self) -> Arc<xenapi::Pool> {
+        xenapi::Pool::new(self.settings[0].connection.clone()).unwrap()
+    }
+
     pub(crate) async fn create(&self, spec: ServerSpec) -> Result<Server, CreateFailure> {
         self.fleet.create(spec, CancellationToken::new(), &|_| {}).await
     }

@@ -17,5 +17,6 @@ mod leases;
 mod life;
 mod lists;
 mod members;
+mod promises;
 mod protection;
 mod room;
