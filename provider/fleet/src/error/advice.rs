@@ -42,7 +42,9 @@ impl Error {
             Error::Promised { .. } => "Server is wanted",
             Error::DiskHeld { .. } => "Disk is held",
             Error::Cancelled { .. } => "Cancelled",
-            Error::NotUndone { error, .. } | Error::Kept { error, .. } => error.title(),
+            Error::NotTakenBack { error, .. } | Error::NotUndone { error, .. } | Error::Kept { error, .. } => {
+                error.title()
+            }
         }
     }
 
@@ -76,7 +78,9 @@ impl Error {
                 | Missed::WrongFamily => Subject::WaitForIp,
             },
             Error::TtlPast { .. } | Error::TtlTooLong { .. } => Subject::Ttl,
-            Error::NotUndone { error, .. } | Error::Kept { error, .. } => error.subject(),
+            Error::NotTakenBack { error, .. } | Error::NotUndone { error, .. } | Error::Kept { error, .. } => {
+                error.subject()
+            }
             Error::NoPools
             | Error::Full { .. }
             | Error::CreateTimeout { .. }
@@ -124,6 +128,9 @@ impl Error {
                  is at work, `dynvm-reaper unclaim` takes it away."
                 .into(),
             Error::ExtendedElsewhere { .. } => "Refresh, and apply again if it is to end earlier all the same.".into(),
+            Error::NotTakenBack { error, mark, .. } => {
+                format!("Take the tag and the other_config key {mark} off the VM. {}", error.hint())
+            }
             Error::MarksContested { .. } => {
                 "Find the tool that writes tags or other_config of this VM as a whole.".into()
             }
@@ -153,6 +160,7 @@ impl Error {
         match self {
             Error::Call { cause, .. } | Error::CloneUnknown { cause, .. } => Some(cause),
             Error::Full { cause, .. } => cause.as_ref(),
+            Error::NotTakenBack { cause, .. } => cause.cause(),
             Error::NotUndone { error, .. } | Error::Kept { error, .. } => error.cause(),
             Error::NoPools
             | Error::UnknownPool { .. }

@@ -268,6 +268,16 @@ pub enum Error {
         /// The VM.
         vm: VmName,
     },
+    /// A change of a lease failed, and so did taking back the mark that it had put there.
+    #[error("{error}; its own mark {mark} could not be taken back, and counts where it stands still: {cause}")]
+    NotTakenBack {
+        /// The failure.
+        error: Box<Error>,
+        /// The mark, as a tag and as a key.
+        mark: String,
+        /// Why it was not taken back.
+        cause: Box<Error>,
+    },
     /// A foreign tool keeps writing the marks back.
     #[error("the marks of the VM{vm} in pool {pool:?} are written back by another tool again and again")]
     MarksContested {

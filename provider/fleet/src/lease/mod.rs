@@ -19,8 +19,8 @@
 //! here as well: the four hold only together.
 //!
 //! The creation lease (`creating`) counts only while there is no expiry. The first lease removes it from `other_config`, so
-//! that a person who takes the expiry away is not reaped by it; the tag, which by itself condemns nothing, goes with the
-//! next renewal: each create would pay a request for it.
+//! that a person who takes the expiry away is not reaped by it: at once while it has time left, else when the lease is
+//! acknowledged. The tag, which by itself condemns nothing, goes with the next renewal: each create would pay a request for it.
 
 mod claim;
 mod confirmation;

@@ -104,9 +104,10 @@ impl Renewal {
         let expires = earlier.filter(|mark| marks.contains(mark)).copied().collect();
         Phase::Clean(Obsolete {
             expires,
-            // Beside the first lease it is the key that must go, and whoever writes that lease removes it.
+            // Beside the first lease it is the key that must go. Whoever writes that lease has removed it already as a rule, and
+            // then no request is spent on the tag.
             creating: if self.before.is_empty() {
-                BTreeSet::new()
+                seen.creating_keys().clone()
             } else {
                 seen.creating()
             },
@@ -126,6 +127,7 @@ impl Obsolete {
 
 #[cfg(test)]
 mod tests {
+    use super::super::mark::Mark;
     use super::super::model::{Vm, expires};
     use super::*;
 
@@ -151,6 +153,28 @@ mod tests {
         );
         assert_eq!(outcome, Outcome::BeingReaped);
         assert_eq!(vm.marks(), [expires(10, 1)]);
+    }
+
+    #[test]
+    fn the_first_lease_removes_a_creation_lease_that_has_its_key_still() {
+        let uuid = "0ee5f2a5-9c5c-4dcd-a1f4-9c7d6e1b8a10".parse().unwrap();
+        let creating = Timestamp::from_second(5).unwrap();
+        let (own, lease) = (Mark::Vm(uuid).to_string(), expires(20, 2));
+        let marks = [own, Mark::Creating(creating).to_string()];
+        let lease = [Mark::Expires(lease).to_string()];
+        let removed = |keys: &[String]| {
+            let tags = marks.iter().chain(&lease);
+            let keys = keys.iter().chain(&lease).map(|key| (key.as_str(), ""));
+            let seen = VmMarks::read(&uuid, tags.map(String::as_str), keys);
+            let mut renewal = Renewal::new(expires(20, 2), &VmMarks::read(&uuid, [], []));
+            let steps = [(); 3].map(|()| renewal.next(&seen));
+            match &steps[2] {
+                Step::Remove(old) => old.creating.clone(),
+                step => panic!("{step:?}"),
+            }
+        };
+        assert_eq!(removed(&marks), BTreeSet::from([creating]));
+        assert_eq!(removed(&marks[..1]), BTreeSet::new());
     }
 
     #[test]

@@ -181,6 +181,11 @@ impl VmMarks {
         self.tags.creating.union(&self.keys.creating).copied().collect()
     }
 
+    /// The creation leases that are written in `other_config`, without which none counts.
+    pub fn creating_keys(&self) -> &BTreeSet<Timestamp> {
+        &self.keys.creating
+    }
+
     /// The record that stands beside an expiry mark in `other_config`.
     pub fn record(&self, expires: &Expires) -> Option<&LeaseRecord> {
         self.records.get(expires)

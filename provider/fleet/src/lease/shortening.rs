@@ -39,6 +39,11 @@ impl Shortening {
         }
     }
 
+    /// The mark that it adds.
+    pub fn mark(&self) -> Expires {
+        self.own
+    }
+
     /// Names the next step. `seen` is the latest read; it is looked at only after [`Step::Read`].
     pub fn next(&mut self, seen: &VmMarks) -> Step {
         match self.phase {

@@ -144,7 +144,7 @@ async fn ended(plan: &Plan, mut made: Made, error: Error, steps: &UnboundedSende
             };
         }
         // The reaper's from now on.
-        Error::BeingReaped { .. } => {
+        Error::BeingReaped { .. } | Error::NotTakenBack { .. } => {
             return CreateFailure {
                 left: made.server(&plan.inventory),
                 error,

@@ -91,7 +91,7 @@ pub async fn extend(
             by,
         },
     };
-    // As long as nobody may claim the VM; else the next renewal removes it.
+    // As long as nobody may claim the VM; else it goes when the lease is acknowledged.
     let superseded = match marks.expiry() {
         Expiry::Creating(until) => Some(until).filter(|until| *until > later(now, MARGIN)),
         Expiry::Lease(_) | Expiry::Never => None,

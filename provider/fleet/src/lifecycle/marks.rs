@@ -5,7 +5,9 @@ use jiff::Timestamp;
 use xenapi::{Failure, Outcome, Pool, Ref, Vm, VmRecord};
 
 use crate::error::{Error, VmName};
-use crate::lease::{LeaseRecord, Mark, Obsolete, Outcome as LeaseOutcome, Renewal, Shortening, Step, VM_KEY, VmMarks};
+use crate::lease::{
+    Expires, LeaseRecord, Mark, Obsolete, Outcome as LeaseOutcome, Renewal, Shortening, Step, VM_KEY, VmMarks,
+};
 use crate::pool::marks_of;
 
 use super::call;
@@ -40,13 +42,21 @@ impl Change {
             Change::Shorten(shortening) => shortening.next(seen),
         }
     }
+
+    /// The mark that it adds, and takes back when it fails.
+    fn mark(&self) -> Expires {
+        match self {
+            Change::Renew(renewal) => renewal.mark(),
+            Change::Shorten(shortening) => shortening.mark(),
+        }
+    }
 }
 
 impl Subject<'_> {
     /// Changes the lease; gives the VM as the last read showed it, with what has been removed since taken out.
     ///
     /// The key of a creation lease that is `superseded` in any case is removed beside the first read, which saves a round
-    /// trip.
+    /// trip; else it goes when the lease is acknowledged.
     pub(super) async fn change(
         &self,
         mut change: Change,
@@ -54,36 +64,50 @@ impl Subject<'_> {
         mut superseded: Option<Timestamp>,
     ) -> Result<VmRecord, Error> {
         let mut latest = read;
+        let mut not_taken_back = None;
         for _ in 0..STEPS {
             match change.next(&marks_of(&latest)) {
                 Step::Add(mark) => self.add(Mark::Expires(mark), &latest).await?,
                 Step::Read => latest = self.read_beside(superseded.take()).await?,
                 Step::Remove(old) => match (self.remove(&old, &mut latest).await, &change) {
                     (Ok(()), _) => {}
+                    (Err(error), change) if old.expires.contains(&change.mark()) => not_taken_back = Some(error),
                     // It stands already, and earlier marks do not count beside it.
                     (Err(error), Change::Renew(_)) => {
                         tracing::warn!(pool = self.pool, %error, "superseded marks are left");
                     }
                     (Err(error), Change::Shorten(_)) => return Err(error),
                 },
-                Step::Done(LeaseOutcome::Acknowledged) => return Ok(latest),
-                Step::Done(LeaseOutcome::BeingReaped) => {
-                    return Err(Error::BeingReaped {
-                        pool: self.pool.to_owned(),
-                        vm: self.name.clone(),
-                    });
-                }
-                Step::Done(LeaseOutcome::ExtendedElsewhere) => {
-                    return Err(Error::ExtendedElsewhere {
-                        pool: self.pool.to_owned(),
-                        vm: self.name.clone(),
-                    });
-                }
+                Step::Done(outcome) => return self.ended(outcome, latest, change.mark(), not_taken_back),
             }
         }
         Err(Error::MarksContested {
             pool: self.pool.to_owned(),
             vm: self.name.clone(),
+        })
+    }
+
+    /// What the caller hears. Of a mark that was to be taken back and may stand still it hears as well: it counts.
+    fn ended(
+        &self,
+        outcome: LeaseOutcome,
+        latest: VmRecord,
+        own: Expires,
+        not_taken_back: Option<Error>,
+    ) -> Result<VmRecord, Error> {
+        let (pool, vm) = (self.pool.to_owned(), self.name.clone());
+        let error = match outcome {
+            LeaseOutcome::Acknowledged => return Ok(latest),
+            LeaseOutcome::BeingReaped => Error::BeingReaped { pool, vm },
+            LeaseOutcome::ExtendedElsewhere => Error::ExtendedElsewhere { pool, vm },
+        };
+        Err(match not_taken_back {
+            None => error,
+            Some(cause) => Error::NotTakenBack {
+                error: Box::new(error),
+                mark: Mark::Expires(own).to_string(),
+                cause: Box::new(cause),
+            },
         })
     }
 
@@ -99,8 +123,8 @@ impl Subject<'_> {
             Ok(()) => {
                 record.other_config.remove(&key);
             }
-            // It does not count beside the lease, and the next renewal removes it.
-            Err(error) => tracing::warn!(pool = self.pool, %error, "the creation lease is left"),
+            // It is removed once the lease is acknowledged.
+            Err(error) => tracing::debug!(pool = self.pool, %error, "the creation lease is left for now"),
         }
         Ok(record)
     }

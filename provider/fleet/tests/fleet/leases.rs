@@ -234,3 +234,75 @@ async fn a_failed_change_says_whether_the_lease_is_changed_all_the_same() {
         assert!(failure.server.is_some());
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mark_that_is_not_taken_back_is_told_of() {
+    let lab = Lab::small().await;
+    let server = lab.create(spec("web")).await.unwrap();
+    let vm = lab.vm(&server).await;
+    lab.call("VM.add_tags", json!([vm, "dynvm:reaping=01JD4Q8QCGTF0000000000000A"]))
+        .await;
+    for ttl_of in [HOUR * 4, HOUR / 2] {
+        let before = lab.vm_record(&server).await["tags"].clone();
+        let refusal = FaultKind::Error {
+            code: "OPERATION_NOT_ALLOWED".into(),
+            params: vec!["injected".into()],
+        };
+        lab.control.fault(FaultRule::once("VM.remove_tags", refusal));
+        let failure = lab.update(&server, ttl(ttl_of)).await.unwrap_err();
+        let text = failure.error.to_string();
+        let after = lab.vm_record(&server).await["tags"].clone();
+        let is_new = |tag: &&serde_json::Value| !before.as_array().unwrap().contains(tag);
+        let left = after.as_array().unwrap().iter().find(is_new).unwrap().as_str().unwrap();
+        assert!(text.contains("being reaped") && text.contains(left), "{text}");
+        assert!(failure.error.hint().contains(left) && failure.error.hint().contains("unclaim"));
+        assert_eq!(failure.error.title(), "Being reaped");
+    }
+}
+
+fn has_creating(keys: &serde_json::Value) -> bool {
+    let keys = keys.as_object().unwrap();
+    keys.keys().any(|key| key.starts_with("dynvm:creating"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_lease_takes_the_place_of_a_creation_lease_that_is_almost_over() {
+    let lab = Lab::small().await;
+    let server = lab.create(spec("web")).await.unwrap();
+    let now = server.lease.started_at.unwrap();
+    let creating = jiff::Timestamp::from_second(now.as_second() + 30).unwrap();
+    let creating = Mark::Creating(creating).to_string();
+    let record = lab.vm_record(&server).await;
+    let marks = [
+        ("dynvm:vm", json!(server.id.to_string())),
+        ("dynvm:spec", record["other_config"]["dynvm:spec"].clone()),
+        (creating.as_str(), json!("")),
+    ];
+    let marks = marks.map(|(key, value)| (key.to_owned(), value.as_str().unwrap().to_owned()));
+    let id = server.id.to_string();
+    lab.control.set_other_config(&id, marks.into()).unwrap();
+    lab.control
+        .set_tags(&id, vec![format!("dynvm:vm={id}"), creating])
+        .unwrap();
+    let vm = xenapi::Ref::new(lab.vm(&server).await.as_str().unwrap());
+    let longer = fleet::Extension::By(HOUR);
+    fleet::extend(&lab.client(), &vm, longer, now, "a person".into())
+        .await
+        .unwrap();
+    let keys = lab.vm_record(&server).await["other_config"].clone();
+    assert!(!has_creating(&keys), "{keys}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_creation_lease_that_could_not_be_removed_at_once_goes_all_the_same() {
+    let lab = Lab::small().await;
+    let refusal = FaultKind::Error {
+        code: "OPERATION_NOT_ALLOWED".into(),
+        params: vec!["injected".into()],
+    };
+    lab.control
+        .fault(FaultRule::once("VM.remove_from_other_config", refusal));
+    let server = lab.create(spec("web")).await.unwrap();
+    let keys = lab.vm_record(&server).await["other_config"].clone();
+    assert!(!has_creating(&keys), "{keys}");
+}
