@@ -8,7 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use xenapi::{
-    EventClass, FifoGuard, Filter, Interest, Notice, Outcome, Ref, Subscription, Token, Vbd, Vdi, Vif, Vm, VmRecord,
+    Class, EventClass, FifoGuard, Filter, Interest, Notice, Outcome, Ref, Subscription, Token, Vbd, VbdType, Vdi, Vif,
+    Vm, VmRecord,
 };
 
 use super::plan::Plan;
@@ -50,18 +51,25 @@ enum Asked {
 /// Clones or copies the template.
 pub(super) async fn clone(plan: &Plan, made: &mut Option<Made>) -> Result<(), Error> {
     let begun = Instant::now();
-    let held = plan
-        .bounds
-        .hold(turn(plan), || plan.late(Stage::Queue, VmName::unknown()))
-        .await?;
+    let late = |stage| move || plan.late(stage, VmName::unknown());
+    let held = plan.bounds.hold(turn(plan), late(Stage::Queue)).await?;
     let queue = begun.elapsed();
-    let now = plan
-        .bounds
-        .hold(plan.member.now(), || plan.late(Stage::Clone, VmName::unknown()))
-        .await?;
+    let now = plan.bounds.hold(plan.member.now(), late(Stage::Clone)).await?;
+    let token = plan.member.token();
+    let (asked, new) = made_of(plan, now, queue).await?;
+    let made = made.insert(new);
+    if let Asked::HalfMade(_, error) = asked {
+        return Err(error);
+    }
+    see(plan, made, token).await?;
+    drop(held);
+    Ok(())
+}
+
+/// Asks for the clone, and notes what is known of it then.
+async fn made_of(plan: &Plan, now: Timestamp, queue: Duration) -> Result<(Asked, Made), Error> {
     let sent = Instant::now();
     plan.member.wrote();
-    let token = plan.member.token();
     let (asked, birth) = asked(plan, now).await?;
     let reference = match &asked {
         Asked::Made(vm) | Asked::HalfMade(vm, _) => vm.clone(),
@@ -71,19 +79,17 @@ pub(super) async fn clone(plan: &Plan, made: &mut Option<Made>) -> Result<(), Er
         clone: sent.elapsed().as_secs_f64(),
         ..Timings::default()
     };
-    *made = Some(new(reference.clone(), birth, now, timings));
-    if let Asked::HalfMade(_, error) = asked {
-        return Err(error);
-    }
-    let look = look_at(plan, &reference, token.clone());
+    Ok((asked, new(reference, birth, now, timings)))
+}
+
+/// Takes in what the clone is. A creation that is cancelled meanwhile takes one short look, so that what exists can be named.
+async fn see(plan: &Plan, made: &mut Made, token: Option<Token>) -> Result<(), Error> {
+    let look = look_at(plan, &made.reference, token.clone());
     let seen = plan.bounds.hold(look, || plan.late(Stage::Clone, VmName::unknown()));
     let loaded = match seen.await {
         Err(cancelled @ Error::Cancelled { .. }) => {
-            // One short look, so that what exists can be named.
-            let look = tokio::time::timeout(LAST_LOOK, look_at(plan, &reference, token));
-            if let (Ok(Ok(loaded)), Some(made)) = (look.await, made) {
-                made.loaded = Some(loaded);
-            }
+            let look = tokio::time::timeout(LAST_LOOK, look_at(plan, &made.reference, token));
+            made.loaded = look.await.ok().and_then(Result::ok);
             return Err(cancelled);
         }
         seen => seen?,
@@ -93,10 +99,7 @@ pub(super) async fn clone(plan: &Plan, made: &mut Option<Made>) -> Result<(), Er
         let srs = loaded.disks().map(|(_, disk)| disk.sr.clone()).collect();
         plan.member.learn_srs(&plan.template.reference, srs);
     }
-    drop(held);
-    if let Some(made) = made {
-        made.loaded = Some(loaded);
-    }
+    made.loaded = Some(loaded);
     Ok(())
 }
 
@@ -283,46 +286,17 @@ async fn look_at(plan: &Plan, vm: &Ref<Vm>, before: Option<Token>) -> Result<Loa
     })
 }
 
+/// The clone, if these changes show it with all that belongs to it.
 fn among(changes: &[xenapi::Change], vm: &Ref<Vm>) -> Option<Loaded> {
-    let records = changes.iter();
-    let record = records
-        .clone()
-        .find_map(|change| change.of::<Vm>().filter(|(of, _)| of == vm)?.1.cloned())?;
-    let vbds: Vec<_> = records
-        .clone()
-        .filter_map(|change| {
-            change
-                .of::<Vbd>()
-                .and_then(|(vbd, record)| Some((vbd, record?.clone())))
-        })
-        .filter(|(_, record)| record.vm == *vm)
-        .collect();
-    let vifs: Vec<_> = records
-        .clone()
-        .filter_map(|change| {
-            change
-                .of::<Vif>()
-                .and_then(|(vif, record)| Some((vif, record?.clone())))
-        })
-        .filter(|(_, record)| record.vm == *vm)
-        .collect();
+    let (_, record) = records::<Vm>(changes, |of, _| of == vm).pop()?;
+    let vbds = records::<Vbd>(changes, |_, vbd| vbd.vm == *vm);
+    let vifs = records::<Vif>(changes, |_, vif| vif.vm == *vm);
     let disks: Vec<_> = vbds.iter().filter_map(|(_, vbd)| vbd.vdi.non_null()).collect();
-    let vdis: Vec<_> = records
-        .filter_map(|change| {
-            change
-                .of::<Vdi>()
-                .and_then(|(vdi, record)| Some((vdi, record?.clone())))
-        })
-        .filter(|(vdi, _)| disks.contains(&vdi))
-        .collect();
-    let drives = vbds
-        .iter()
-        .filter(|(_, vbd)| vbd.kind == xenapi::VbdType::Disk && !vbd.empty);
+    let vdis = records::<Vdi>(changes, |vdi, _| disks.contains(&vdi));
+    let mut drives = vbds.iter().filter(|(_, vbd)| vbd.kind == VbdType::Disk && !vbd.empty);
     let is_whole = vbds.len() == record.vbds.len()
         && vifs.len() == record.vifs.len()
-        && drives
-            .clone()
-            .all(|(_, vbd)| vdis.iter().any(|(vdi, _)| *vdi == vbd.vdi));
+        && drives.all(|(_, vbd)| vdis.iter().any(|(vdi, _)| *vdi == vbd.vdi));
     is_whole.then(|| Loaded {
         reference: vm.clone(),
         vm: record,
@@ -331,6 +305,21 @@ fn among(changes: &[xenapi::Change], vm: &Ref<Vm>) -> Option<Loaded> {
         vdis,
         guest: None,
     })
+}
+
+fn records<C: Class>(
+    changes: &[xenapi::Change],
+    is_meant: impl Fn(&Ref<C>, &C::Record) -> bool,
+) -> Vec<(Ref<C>, C::Record)>
+where
+    C::Record: Clone,
+{
+    let all = changes.iter().filter_map(|change| {
+        let (object, record) = change.of::<C>()?;
+        Some((object, record?))
+    });
+    let meant = all.filter(|(object, record)| is_meant(object, record));
+    meant.map(|(object, record)| (object, record.clone())).collect()
 }
 
 fn refused(plan: &Plan, cause: xenapi::Error) -> Error {

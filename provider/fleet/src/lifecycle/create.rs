@@ -69,16 +69,33 @@ pub(crate) async fn create(plan: Plan, steps: &UnboundedSender<Progress>) -> Res
 }
 
 async fn phases(plan: &Plan, made: &mut Option<Made>, steps: &UnboundedSender<Progress>) -> Result<Server, Error> {
-    clone::clone(plan, made).await?;
-    let Some(made) = made else {
-        return Err(Error::Gone {
-            pool: plan.member.name().to_owned(),
-            vm: VmName::unknown(),
-        });
+    let gone = || Error::Gone {
+        pool: plan.member.name().to_owned(),
+        vm: VmName::unknown(),
     };
+    clone::clone(plan, made).await?;
+    let made = made.as_mut().ok_or_else(gone)?;
+    let exists = |made: &Made| tell(steps, made.server(&plan.inventory).map(Progress::Exists));
+    born(plan, made).await?;
+    exists(made);
+    begun(plan, made).await?;
+    exists(made);
+    if plan.spec.wait.for_ip {
+        address::address(plan, made).await?;
+    }
+    finish::finish(plan, &plan.bounds, made).await?;
+    plan.member.wrote();
+    let wait = &plan.spec.wait;
+    let mut server = made.server(&plan.inventory).ok_or_else(gone)?;
+    server.ip_address = server.address_for(wait.family, &wait.cidrs, None);
+    Ok(server)
+}
+
+/// Marks the clone and gives it its shape. That may change while the marks are confirmed; nothing is named or started before
+/// they are.
+async fn born(plan: &Plan, made: &mut Made) -> Result<(), Error> {
     let begun = Instant::now();
     birth::birth(plan, made).await?;
-    // The shape may change while the marks are confirmed; nothing is named or started before they are.
     let (record, nic) = try_join(birth::confirm(plan, made), configure::configure(plan, made)).await?;
     if let Some(loaded) = &mut made.loaded {
         loaded.vm = record;
@@ -87,10 +104,13 @@ async fn phases(plan: &Plan, made: &mut Option<Made>, steps: &UnboundedSender<Pr
         }
     }
     made.is_marked = true;
-    let exists = |made: &Made| tell(steps, made.server(&plan.inventory).map(Progress::Exists));
-    exists(made);
     made.timings.configure = begun.elapsed().as_secs_f64();
-    // The name is set long before the start is done. Both are waited for: what is undone must not be starting.
+    Ok(())
+}
+
+/// Starts it under its real name. The name is set long before the start is done; both are waited for: what is undone must not
+/// be starting.
+async fn begun(plan: &Plan, made: &mut Made) -> Result<(), Error> {
     let (started, named) = join(start::start(plan, made), configure::rename(plan, made)).await;
     made.timings.start = started?;
     named?;
@@ -98,19 +118,7 @@ async fn phases(plan: &Plan, made: &mut Option<Made>, steps: &UnboundedSender<Pr
         loaded.vm.name_label = plan.spec.name.clone();
         loaded.vm.power_state = PowerState::Running;
     }
-    exists(made);
-    if plan.spec.wait.for_ip {
-        address::address(plan, made).await?;
-    }
-    finish::finish(plan, &plan.bounds, made).await?;
-    plan.member.wrote();
-    let wait = &plan.spec.wait;
-    let mut server = made.server(&plan.inventory).ok_or(Error::Gone {
-        pool: plan.member.name().to_owned(),
-        vm: VmName::unknown(),
-    })?;
-    server.ip_address = server.address_for(wait.family, &wait.cidrs, None);
-    Ok(server)
+    Ok(())
 }
 
 /// Tells of a step, if it made anything that can be told of.

@@ -209,12 +209,11 @@ fn tag_steps<'a>(
 
 async fn change_lease(member: &Arc<Member>, key: &ServerKey, loaded: &Loaded, asked: &Asked) -> Result<Renewed, Error> {
     let marks = loaded.marks();
-    let name = loaded.name();
     if let Ownership::Foreign { of } = marks.ownership() {
         let why = format!("carries the mark of another VM ({of}) and not its own");
         return Err(Error::NotOurs {
             pool: key.pool.clone(),
-            vm: name,
+            vm: loaded.name(),
             why,
         });
     }
@@ -222,27 +221,17 @@ async fn change_lease(member: &Arc<Member>, key: &ServerKey, loaded: &Loaded, as
     let wanted = wanted(&marks, &asked.changes, asked.default_ttl, now);
     if wanted.ends <= now {
         return Err(Error::TtlPast {
-            vm: name,
+            vm: loaded.name(),
             at: wanted.ends,
         });
     }
-    let own = Expires::minted(wanted.ends, now);
-    let subject = Subject {
-        client: member.client()?,
-        pool: member.name(),
-        vm: &loaded.reference,
-        name,
-        record: LeaseRecord {
-            start: wanted.start,
-            ttl_seconds: wanted.ttl.as_secs(),
-            by: asked.origin.by(),
-        },
-    };
+    let subject = subject(member, loaded, asked, &wanted)?;
     let read = if marks.is_managed() {
         loaded.vm.clone()
     } else {
         adopt(&subject, key, loaded, asked, now).await?
     };
+    let own = Expires::minted(wanted.ends, now);
     let change = match marks.expiry() {
         Expiry::Lease(latest) if latest.at > own.at => Change::Shorten(Shortening::new(own, &marks)),
         Expiry::Lease(_) | Expiry::Creating(_) | Expiry::Never => Change::Renew(Renewal::new(own, &marks)),
@@ -252,6 +241,25 @@ async fn change_lease(member: &Arc<Member>, key: &ServerKey, loaded: &Loaded, as
         at: own.made_at(),
         expires_at: own.at,
         by: subject.record.by,
+    })
+}
+
+fn subject<'a>(
+    member: &'a Arc<Member>,
+    loaded: &'a Loaded,
+    asked: &Asked,
+    wanted: &Wanted,
+) -> Result<Subject<'a>, Error> {
+    Ok(Subject {
+        client: member.client()?,
+        pool: member.name(),
+        vm: &loaded.reference,
+        name: loaded.name(),
+        record: LeaseRecord {
+            start: wanted.start,
+            ttl_seconds: wanted.ttl.as_secs(),
+            by: asked.origin.by(),
+        },
     })
 }
 
