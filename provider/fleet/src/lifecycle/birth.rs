@@ -114,14 +114,21 @@ async fn mark_disk(
     vm: Uuid,
     name: &VmName,
 ) -> Result<(), Error> {
-    let kept = disk.other_config.iter().filter(|(key, _)| !is_reserved(key));
-    let mut map: BTreeMap<String, String> = kept.map(|(key, value)| (key.clone(), value.clone())).collect();
+    let mut map = inherited(&disk.other_config);
     map.extend(disk_marks(vm, disk.uuid));
     if map == disk.other_config {
         return Ok(());
     }
     let marked = client.vdi().set_other_config(vdi, &map).await;
     marked.map_err(call("marking a disk", name))
+}
+
+/// What a clone keeps of its template's map: all but dynvm's marks, and but keys that no client may write, since a pool does not
+/// escape them: a person's custom field such as "R&D" stays with the template.
+fn inherited(map: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let is_writable = |key: &str| !key.contains(['<', '>', '&', '"', '\r']);
+    let kept = map.iter().filter(|(key, _)| !is_reserved(key) && is_writable(key));
+    kept.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 /// What stands on a server's own disk: whose it is, and which disk was marked. A copy of the disk inherits both, and is told by
@@ -154,8 +161,7 @@ fn inscription(plan: &Plan, made: &Made, vm: Uuid) -> Inscription {
 impl Inscription {
     /// The clone's own map, without what it inherited of dynvm's, with its own marks.
     fn other_config(&self, clones: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-        let kept = clones.iter().filter(|(key, _)| !is_reserved(key));
-        let mut map: BTreeMap<String, String> = kept.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let mut map = inherited(clones);
         map.extend(self.marks.iter().map(|mark| (mark.to_string(), String::new())));
         if let [Mark::Vm(vm), ..] = &self.marks {
             map.insert(VM_KEY.to_owned(), vm.to_string());
@@ -212,6 +218,7 @@ mod tests {
         let clones = text(&[
             ("mac_seed", "s"),
             ("base_template_name", "b"),
+            ("XenCenter.CustomFields.R&D", "x"),
             (&inherited, ""),
             ("dynvm:vm", SOURCE),
             ("dynvm:keep", ""),
