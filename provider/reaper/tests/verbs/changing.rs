@@ -240,16 +240,7 @@ async fn claims_of_the_dead_are_shown_and_taken_off() {
         .await;
     desk.lab.server("unclaimed", -60).await;
     let came = desk.verb(&["unclaim", "*"]).await;
-    came.expect(
-        0,
-        &[
-            CLAIM,
-            &second,
-            "put there at 2024-",
-            "taken off: ",
-            "due still",
-        ],
-    );
+    came.expect(0, &[CLAIM, &second, "put there at 2024-", "taken off: ", "due still"]);
     let (tags, keys) = desk.sides(&server).await;
     assert!(!tags.iter().chain(keys.keys()).any(|mark| mark.contains("reaping")));
     desk.verb(&["unclaim", &server.uuid])
