@@ -262,7 +262,7 @@ impl Table {
         let mut page = format!(
             "# Benchmarks\n\nWritten by `make bench`, which took {:.0} minutes. {machine}. Figures of another machine differ; requests and bytes do not.\n\n\
              The pools are `dynvm-sim`'s, over TLS, with the latencies of a small lab divided by the time scale of the row: 1 is the real speed. One \
-             pool with two hosts, one SR, and 1,000 VMs of others in it.\n\n",
+             pool with two hosts, one SR, and, where a row does not say otherwise, 1,000 VMs of others in it. Rows 11 to 14 are `dynvm-reaper`'s.\n\n",
             took.as_secs_f64() / 60.0
         );
         push_line(&mut page, &COLUMNS.map(str::to_owned));
