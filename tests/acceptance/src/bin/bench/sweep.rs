@@ -60,7 +60,7 @@ pub(crate) fn rows(place: &Place) -> Result<Vec<Row>> {
         .bar(Bar::AtMost(5.0))
         .note(&format!(
             "`dynvm-reaper run --once`; {EXPIRED} expired servers, {LIVING} living ones, the rest foreign, {FIRMWARE} of them with UEFI variables. \
-             The bound is the time in which the simulator was making its answers, before it sends them; sending, on the same CPUs, is not in it."
+             The pool refuses the claims, so that each run finds the same. The bound is the time in which the simulator was making its answers, before it sends them; sending, on the same CPUs, is not in it."
         )),
         Row::new(11, "CPU time of the reaper for it", of(Unit::Seconds, &|sweep| sweep.cpu))
             .note("User and kernel mode, all threads, exec included."),
