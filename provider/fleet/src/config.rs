@@ -2,7 +2,7 @@
 //!
 //! Values arrive parsed and validated; nothing here reads the environment or a file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The settings of a [`Fleet`](crate::Fleet).
@@ -41,6 +41,8 @@ pub struct PoolSettings {
     pub max_servers_by_os: BTreeMap<String, u32>,
     /// vCPUs handed out per physical CPU.
     pub cpu_overcommit: f64,
+    /// A pool with labels takes only servers that ask for one of them.
+    pub labels: BTreeSet<String>,
     /// What it means when another entry leads to the same pool.
     pub duplicates: Duplicates,
 }
@@ -79,6 +81,7 @@ impl PoolSettings {
             max_servers: None,
             max_servers_by_os: BTreeMap::new(),
             cpu_overcommit: 1.0,
+            labels: BTreeSet::new(),
             duplicates: Duplicates::default(),
         }
     }

@@ -36,6 +36,7 @@ pub use lifecycle::{
 };
 pub use server::{AddressSource, Lease, Named, PowerState, Server, Timings};
 pub use spec::{
-    Birth, CapacityQuery, Changes, Family, Image, ListFilter, ServerKey, ServerQuery, ServerSpec, WaitPolicy,
+    Birth, CapacityQuery, Changes, Family, Image, LabelChoice, ListFilter, ServerKey, ServerQuery, ServerSpec,
+    WaitPolicy, Wish,
 };
 pub use xenapi::Uuid;

@@ -61,6 +61,10 @@ pub struct ServerSpec {
     pub ttl: Duration,
     /// The pool; any that can take it without one.
     pub pool: Option<String>,
+    /// Only pools with one of these labels; without any only pools without labels.
+    pub pool_labels: BTreeSet<String>,
+    /// Host name or UUID; the least loaded one without it.
+    pub host: Option<String>,
     /// SR name or UUID, before the pool's setting.
     pub storage: Option<String>,
     /// Network name or UUID, before the pool's setting.
@@ -79,6 +83,27 @@ pub struct ServerSpec {
     pub create_timeout: Duration,
     /// Identifies the request.
     pub request_id: Ulid,
+}
+
+/// A server that a plan would make, as far as the plan knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// What it is cloned from.
+    pub image: Image,
+    /// vCPUs; the template's without it.
+    pub cpus: Option<u32>,
+    /// Memory in MiB; the template's without it.
+    pub memory_mib: Option<u64>,
+    /// The pool; any that can take it without one.
+    pub pool: Option<String>,
+    /// Only pools with one of these labels; without any only pools without labels.
+    pub pool_labels: BTreeSet<String>,
+    /// Host name or UUID; any without it.
+    pub host: Option<String>,
+    /// SR name or UUID, before the pool's setting.
+    pub storage: Option<String>,
+    /// Network name or UUID, before the pool's setting.
+    pub network: Option<String>,
 }
 
 /// Which server: enough to find it again, and to know that it is the right one.
@@ -169,6 +194,51 @@ pub struct CapacityQuery {
     pub memory_mib: Option<u64>,
     /// Only in this pool.
     pub pool: Option<String>,
+    /// Which pools are asked, by their labels.
+    pub labels: LabelChoice,
+}
+
+/// Which pools are meant, by their labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LabelChoice {
+    /// Those that a server may be placed in that asks for these labels: with any, pools with one of them; with none, pools
+    /// without labels.
+    AsServer(BTreeSet<String>),
+    /// All pools, whatever their labels.
+    Any,
+}
+
+impl LabelChoice {
+    /// Says whether a pool with these labels is meant.
+    pub fn allows(&self, labels: &BTreeSet<String>) -> bool {
+        match self {
+            LabelChoice::Any => true,
+            LabelChoice::AsServer(asked) if asked.is_empty() => labels.is_empty(),
+            LabelChoice::AsServer(asked) => !asked.is_disjoint(labels),
+        }
+    }
+}
+
+impl Default for LabelChoice {
+    fn default() -> Self {
+        LabelChoice::AsServer(BTreeSet::new())
+    }
+}
+
+impl ServerSpec {
+    /// What it asks of the pools.
+    pub fn wish(&self) -> Wish {
+        Wish {
+            image: self.image.clone(),
+            cpus: self.cpus,
+            memory_mib: self.memory_mib,
+            pool: self.pool.clone(),
+            pool_labels: self.pool_labels.clone(),
+            host: self.host.clone(),
+            storage: self.storage.clone(),
+            network: self.network.clone(),
+        }
+    }
 }
 
 impl Family {

@@ -112,6 +112,7 @@ fn query(config: &Value) -> Result<CapacityQuery, Diagnostics> {
         cpus: config.get("cpus").as_u64().and_then(|cpus| u32::try_from(cpus).ok()),
         memory_mib: config.get("memory_mib").as_u64(),
         pool: text("pool"),
+        labels: fleet::LabelChoice::default(),
     })
 }
 

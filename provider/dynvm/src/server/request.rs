@@ -23,6 +23,8 @@ pub(super) fn spec(planned: &Value, ip_timeout: Option<Duration>) -> Result<Serv
         memory_mib: number(planned, "memory_mib")?,
         ttl: ttl(planned)?,
         pool: text(planned, "pool"),
+        pool_labels: BTreeSet::new(),
+        host: None,
         storage: text(planned, "storage"),
         network: text(planned, "network"),
         mac_address: text(planned, "mac_address"),

@@ -172,6 +172,8 @@ mod tests {
             memory_mib: None,
             ttl: Duration::from_secs(HOUR),
             pool: None,
+            pool_labels: BTreeSet::new(),
+            host: None,
             storage: None,
             network: None,
             mac_address: None,

@@ -198,6 +198,8 @@ pub(crate) fn spec(name: &str) -> ServerSpec {
         memory_mib: None,
         ttl: Duration::from_secs(3600),
         pool: None,
+        pool_labels: BTreeSet::new(),
+        host: None,
         storage: None,
         network: None,
         mac_address: None,

@@ -26,6 +26,7 @@ async fn of_members_of_one_pool_the_first_serves() {
         cpus: None,
         memory_mib: None,
         pool: None,
+        labels: fleet::LabelChoice::default(),
     };
     let capacity = fleet.capacity(&query).await.unwrap();
     let pools: Vec<&str> = capacity.pools.iter().map(|pool| pool.pool.as_str()).collect();
@@ -66,6 +67,7 @@ async fn a_member_with_the_template_serves_where_the_first_lacks_it() {
         cpus: None,
         memory_mib: None,
         pool: None,
+        labels: fleet::LabelChoice::default(),
     };
     let capacity = fleet.capacity(&query).await.unwrap();
     assert!(capacity.available > 0 && capacity.pools.len() == 1, "{capacity:?}");

@@ -11,6 +11,7 @@ fn query(cpus: Option<u32>, memory_mib: Option<u64>) -> CapacityQuery {
         cpus,
         memory_mib,
         pool: None,
+        labels: fleet::LabelChoice::default(),
     }
 }
 
