@@ -203,6 +203,15 @@ impl Pool {
         self.watcher.read(classes, Some(token)).await
     }
 
+    /// Touches the pool's own record, and gives a point that every event of before lies at or before: who has heard of changes beyond it
+    /// has heard of all that was written before this call.
+    ///
+    /// # Errors
+    /// The call failed.
+    pub async fn inject(&self, pool: &Ref<PoolObject>) -> Result<Token, Error> {
+        self.watcher.inject(pool, self.limits.quick).await
+    }
+
     /// Ends the session for good, waiting at most `limit`. Later calls fail with [`ErrorKind::Closed`].
     pub async fn logout(&self, limit: Duration) {
         self.caller.sessions().close(limit).await;

@@ -89,6 +89,7 @@ impl Guest {
                 biased;
                 notice = events.next() => match notice {
                     Notice::Change(change) => self.changed(plan, &change)?,
+                    Notice::Reached(_) => {}
                     Notice::Lost(Loss::Closed) => return Err(Error::Cancelled { left: None }),
                     Notice::Lost(_) => {
                         is_lost = true;

@@ -243,6 +243,7 @@ async fn appearance(events: &mut Subscription, name: &str, again: Instant) {
                 Some((_, Some(record))) if record.name_label == name => return,
                 Some(_) | None => {}
             },
+            Notice::Reached(_) => {}
             Notice::Lost(_) => return tokio::time::sleep_until(again).await,
         }
     }

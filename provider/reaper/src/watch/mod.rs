@@ -288,6 +288,7 @@ impl Watch {
                 let applied = tended.ground.survey.apply(&change);
                 self.applied(tended, applied).await;
             }
+            Notice::Reached(_) => {}
             Notice::Lost(Loss::Closed) => return false,
             Notice::Lost(Loss::Unreachable(error)) => {
                 tracing::warn!(pool = self.client.name(), %error, "the pool cannot be listened to");

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::{Change, EventClass};
+use super::{Change, EventClass, Token};
 use crate::error::Error;
 use crate::record::Class;
 use crate::reference::Ref;
@@ -16,6 +16,7 @@ use crate::reference::Ref;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interest {
     classes: BTreeMap<EventClass, Option<BTreeSet<String>>>,
+    wants_tokens: bool,
 }
 
 impl Interest {
@@ -23,6 +24,7 @@ impl Interest {
     pub fn classes(classes: &[EventClass]) -> Self {
         Self {
             classes: classes.iter().map(|class| (*class, None)).collect(),
+            wants_tokens: false,
         }
     }
 
@@ -42,6 +44,13 @@ impl Interest {
     #[must_use]
     pub fn and_object<C: Class>(mut self, object: &Ref<C>) -> Self {
         self.add(C::EVENT, object.as_str());
+        self
+    }
+
+    /// Also how far the changes go that were told ([`Notice::Reached`]).
+    #[must_use]
+    pub fn with_tokens(mut self) -> Self {
+        self.wants_tokens = true;
         self
     }
 
@@ -80,6 +89,8 @@ pub enum Loss {
 pub enum Notice {
     /// An object changed. Of an object that changed again in the meantime this is the last change only.
     Change(Arc<Change>),
+    /// All changes up to here have been told. Comes to those who [asked for it](Interest::with_tokens), after each answer of the pool.
+    Reached(Token),
     /// Changes may have been missed: read again what matters.
     Lost(Loss),
 }
@@ -96,6 +107,8 @@ pub(super) struct Mailbox {
 struct Inner {
     interest: Interest,
     waiting: Waiting,
+    /// How far the changes go that are waiting or were taken.
+    reached: Option<Token>,
     loss: Option<Loss>,
     is_closed: bool,
 }
@@ -106,6 +119,7 @@ impl Mailbox {
             inner: Mutex::new(Inner {
                 interest,
                 waiting: Waiting::default(),
+                reached: None,
                 loss: None,
                 is_closed: false,
             }),
@@ -128,10 +142,21 @@ impl Mailbox {
         self.arrived.notify_one();
     }
 
+    /// Says that all changes up to a token have been put in.
+    pub(super) fn reach(&self, token: &Token) {
+        let mut inner = self.inner();
+        if inner.interest.wants_tokens {
+            inner.reached = Some(token.clone());
+            drop(inner);
+            self.arrived.notify_one();
+        }
+    }
+
     /// Says that changes may have been missed; what was waiting is older and of no use any more.
     pub(super) fn lose(&self, loss: Loss) {
         let mut inner = self.inner();
         inner.waiting = Waiting::default();
+        inner.reached = None;
         inner.is_closed |= matches!(loss, Loss::Closed);
         inner.loss = Some(loss);
         drop(inner);
@@ -147,11 +172,13 @@ impl Mailbox {
         if let Some(loss) = inner.loss.take() {
             return Some(Notice::Lost(loss));
         }
-        match inner.waiting.take() {
-            Some(change) => Some(Notice::Change(change)),
-            None if inner.is_closed => Some(Notice::Lost(Loss::Closed)),
-            None => None,
+        if let Some(change) = inner.waiting.take() {
+            return Some(Notice::Change(change));
         }
+        if let Some(token) = inner.reached.take() {
+            return Some(Notice::Reached(token));
+        }
+        inner.is_closed.then_some(Notice::Lost(Loss::Closed))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -196,17 +223,24 @@ impl Waiting {
 pub struct Subscription {
     mailbox: Arc<Mailbox>,
     wake: Arc<Notify>,
+    since: Option<Token>,
     /// Keeps the place; gone before the watcher is woken, so that it sees that nobody is there.
     place: Option<Arc<()>>,
 }
 
 impl Subscription {
-    pub(super) fn new(mailbox: Arc<Mailbox>, wake: Arc<Notify>, place: Arc<()>) -> Self {
+    pub(super) fn new(mailbox: Arc<Mailbox>, wake: Arc<Notify>, place: Arc<()>, since: Option<Token>) -> Self {
         Self {
             mailbox,
             wake,
+            since,
             place: Some(place),
         }
+    }
+
+    /// From where on changes are told: all after this point, unless a loss says otherwise. `None` when the first notice will be a loss.
+    pub fn since(&self) -> Option<&Token> {
+        self.since.as_ref()
     }
 
     /// Waits for the next notice. Nothing is lost when the future is dropped. After [`Loss::Closed`] the same comes at once, again
@@ -248,5 +282,59 @@ impl Drop for Subscription {
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Subscription({:?})", self.mailbox.inner().interest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::ChangeOp;
+
+    fn gone(object: &str) -> Arc<Change> {
+        Arc::new(Change {
+            class: EventClass::Vm,
+            op: ChangeOp::Del,
+            object: object.to_owned(),
+            record: None,
+        })
+    }
+
+    fn token(text: &str) -> Token {
+        Token::new(Arc::from(text), 1)
+    }
+
+    #[test]
+    fn a_point_is_told_after_all_changes_before_it() {
+        let mailbox = Mailbox::new(Interest::classes(&[EventClass::Vm]).with_tokens());
+        mailbox.put(&gone("a"));
+        mailbox.reach(&token("0001"));
+        mailbox.put(&gone("b"));
+        mailbox.reach(&token("0002"));
+        let mut told = Vec::new();
+        while let Some(notice) = mailbox.take() {
+            told.push(match notice {
+                Notice::Change(change) => change.object.clone(),
+                Notice::Reached(token) => format!("{token:?}"),
+                Notice::Lost(loss) => format!("{loss:?}"),
+            });
+        }
+        assert_eq!(told, ["a", "b", "Token(0002 of session 1)"]);
+        assert!(token("0002").is_after(&token("0001")) && !token("0001").is_after(&token("0002")));
+    }
+
+    #[test]
+    fn a_loss_takes_the_points_before_it_along() {
+        let mailbox = Mailbox::new(Interest::classes(&[EventClass::Vm]).with_tokens());
+        mailbox.reach(&token("0001"));
+        mailbox.lose(Loss::Interrupted);
+        assert!(matches!(mailbox.take(), Some(Notice::Lost(Loss::Interrupted))));
+        assert!(mailbox.take().is_none());
+    }
+
+    #[test]
+    fn who_did_not_ask_hears_of_no_points() {
+        let mailbox = Mailbox::new(Interest::classes(&[EventClass::Vm]));
+        mailbox.reach(&token("0001"));
+        assert!(mailbox.take().is_none());
     }
 }

@@ -112,6 +112,23 @@ pub struct Token {
     generation: u64,
 }
 
+impl Token {
+    pub(crate) fn new(text: Arc<str>, generation: u64) -> Self {
+        Self { text, generation }
+    }
+
+    /// Says whether this point lies after another one of the same session. Tokens are numbers padded with zeros, so their texts
+    /// order them in time.
+    pub fn is_after(&self, other: &Self) -> bool {
+        self.generation == other.generation && self.text > other.text
+    }
+
+    /// Says whether two points belong to the same session: only such can be compared.
+    pub fn is_comparable(&self, other: &Self) -> bool {
+        self.generation == other.generation
+    }
+}
+
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Token({} of session {})", self.text, self.generation)

@@ -25,7 +25,11 @@ use super::poll::{read_all, read_on};
 use super::{Delta, EventClass, Token};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::failure::Failure;
+use crate::record::PoolObject;
+use crate::reference::Ref;
 use crate::retry::Caller;
+use crate::transport::{Call, Repeat, Whole};
+use crate::wire::{Shape, Value};
 
 /// How long one call waits; a proxy may cut longer ones.
 const WAIT: Duration = Duration::from_secs(60);
@@ -82,6 +86,7 @@ impl Watcher {
         let place = Arc::new(());
         let shared = &self.shared;
         let sessions = shared.caller.sessions();
+        let mut since = None;
         if sessions.closing().is_cancelled() {
             mailbox.lose(Loss::Closed);
         } else {
@@ -101,9 +106,10 @@ impl Watcher {
                 }
                 sessions.tasks().spawn(listen(Arc::clone(shared)));
             }
+            since = state.token.as_ref().map(|(token, _)| token.clone());
         }
         shared.wake.notify_one();
-        Subscription::new(mailbox, Arc::clone(&shared.wake), place)
+        Subscription::new(mailbox, Arc::clone(&shared.wake), place, since)
     }
 
     /// Takes over a token that was got by other means, so that the first subscriber needs no call for one.
@@ -111,6 +117,28 @@ impl Watcher {
         let mut state = self.shared.state();
         if !state.is_running {
             state.token = Some((token.clone(), Instant::now()));
+        }
+    }
+
+    /// Touches an object; gives a point that all events of before have been passed at.
+    pub(crate) async fn inject(&self, pool: &Ref<PoolObject>, limit: Duration) -> Result<Token, Error> {
+        let call = Call {
+            method: "event.inject",
+            params: vec![Value::text("pool"), Value::text(pool.as_str())],
+            shape: Shape::Value,
+            limit,
+            repeat: Repeat::Idempotent,
+            object: Some(pool.as_str().to_owned()),
+        };
+        let (value, generation) = self.shared.caller.call_on(call, &mut Whole).await?;
+        match value {
+            Value::Text(text) if !text.is_empty() => Ok(Token::new(Arc::from(text), generation)),
+            _ => Err(Error::new(
+                ErrorKind::Malformed("it is no token".to_owned()),
+                Outcome::MaybeSent,
+                &self.shared.pool,
+                "event.inject",
+            )),
         }
     }
 
@@ -195,14 +223,21 @@ impl Shared {
         self.state().token = None;
     }
 
-    fn deliver(&self, delta: Delta) {
-        self.keep(delta.token);
+    /// Hands out what an answer tells of these classes. If somebody has come meanwhile who wants others too, the next call begins
+    /// where this one began: what changed in those is told by none before it.
+    fn deliver(&self, delta: Delta, classes: &BTreeSet<EventClass>) {
         let mailboxes = self.mailboxes();
         for change in delta.changes {
             let change = Arc::new(change);
             for mailbox in &mailboxes {
                 mailbox.put(&change);
             }
+        }
+        if mailboxes.iter().all(|mailbox| mailbox.classes().is_subset(classes)) {
+            for mailbox in &mailboxes {
+                mailbox.reach(&delta.token);
+            }
+            self.keep(delta.token);
         }
     }
 }
@@ -293,7 +328,7 @@ async fn step(shared: &Shared, classes: &BTreeSet<EventClass>) -> Result<(), Err
     };
     match result {
         Ok(delta) => {
-            shared.deliver(delta);
+            shared.deliver(delta, classes);
             tokio::time::sleep(PAUSE).await;
             Ok(())
         }

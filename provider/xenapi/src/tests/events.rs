@@ -53,6 +53,7 @@ async fn next(subscription: &mut Subscription) -> Notice {
 async fn next_metrics(subscription: &mut Subscription) -> HostMetricsRecord {
     match next(subscription).await {
         Notice::Change(change) => change.of::<HostMetrics>().unwrap().1.unwrap().clone(),
+        Notice::Reached(token) => panic!("{token:?}"),
         Notice::Lost(loss) => panic!("{loss:?}"),
     }
 }
@@ -275,6 +276,7 @@ async fn a_record_that_cannot_be_read_is_left_to_the_subscriber() {
             assert_eq!((change.op, change.object.as_str()), (ChangeOp::Mod, METRICS));
             assert!(change.record.is_none());
         }
+        Notice::Reached(token) => panic!("{token:?}"),
         Notice::Lost(loss) => panic!("{loss:?}"),
     }
 }
