@@ -40,6 +40,8 @@ fn path(subject: &Subject) -> Option<Path> {
         Subject::Network => "network",
         Subject::MacAddress => "mac_address",
         Subject::Memory => "memory_mib",
+        Subject::Host => "host",
+        Subject::PoolLabels => "pool_labels",
         Subject::Cpus => "cpus",
         Subject::WaitForIp => "wait_for_ip",
         Subject::IpCidrs => "ip_cidrs",

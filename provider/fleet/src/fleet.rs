@@ -18,9 +18,10 @@ use crate::config::FleetConfig;
 use crate::error::Error;
 use crate::lifecycle::{self, CreateFailure, DeleteReport, Origin, Progress, UpdateFailure, Updated};
 use crate::list;
+use crate::placement::{self, Outlook};
 use crate::pool::{Member, serving};
 use crate::server::Server;
-use crate::spec::{CapacityQuery, Changes, Image, ListFilter, ServerKey, ServerQuery, ServerSpec};
+use crate::spec::{CapacityQuery, Changes, Image, ListFilter, ServerKey, ServerQuery, ServerSpec, Wish};
 use crate::view;
 
 /// How long a logout of one pool may take.
@@ -40,9 +41,9 @@ pub struct Fleet {
 impl Fleet {
     /// Makes one; contacts nothing.
     pub fn new(config: FleetConfig) -> Arc<Self> {
-        let identities = Arc::default();
+        let common = Arc::default();
         let tasks = TaskTracker::new();
-        let member = |settings| Arc::new(Member::new(settings, Arc::clone(&identities), tasks.clone()));
+        let member = |settings| Arc::new(Member::new(settings, Arc::clone(&common), tasks.clone()));
         Arc::new(Self {
             members: config.pools.into_iter().map(member).collect(),
             origin: Origin {
@@ -122,8 +123,8 @@ impl Fleet {
     /// When the pool is not configured, cannot be reached, or is another one.
     pub async fn read(&self, key: &ServerKey) -> Result<Option<Server>, Error> {
         let member = self.member(&key.pool)?;
-        let (inventory, loaded) = lifecycle::load(member, key).await?;
-        Ok(loaded.map(|loaded| view::server(&inventory, &loaded)))
+        let (fabric, loaded) = lifecycle::load(member, key).await?;
+        Ok(loaded.map(|loaded| view::server(&fabric, &loaded)))
     }
 
     /// Changes a server in place.
@@ -193,12 +194,18 @@ impl Fleet {
         list::list(&serving(members).await, filter).await
     }
 
+    /// Says whether a server that is planned will find room, beside all that this process has imagined so far.
+    pub async fn foresee(&self, wish: &Wish) -> Outlook {
+        placement::foresee(&self.members, wish, &self.choosing).await
+    }
+
     /// Says how many servers of a kind fit now, by pool, sorted by name.
     ///
     /// # Errors
     /// When a pool cannot be read, or no pool has a template for the os.
     pub async fn capacity(&self, query: &CapacityQuery) -> Result<Capacity, Error> {
         let mut members = members_named(&self.members, query.pool.as_deref())?;
+        members.retain(|member| query.labels.allows(&member.settings.labels));
         if let Image::Os(os) = &query.image
             && !members.iter().any(|member| member.settings.templates.contains_key(os))
         {
@@ -226,7 +233,7 @@ impl Fleet {
     /// None and several are two different errors, both listing what there is.
     pub async fn resolve_template(&self, pool: &str, template: &str) -> Result<Uuid, Error> {
         let member = self.member(pool)?;
-        member.inventory().await?;
+        member.fabric().await?;
         Ok(member.template(template).await?.uuid())
     }
 

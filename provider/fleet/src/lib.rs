@@ -14,6 +14,7 @@ mod error;
 mod fleet;
 mod flight;
 pub mod ini;
+mod inventory;
 pub mod lease;
 mod lifecycle;
 mod list;
@@ -25,7 +26,9 @@ mod view;
 
 pub use address::{Missed, is_usable};
 pub use birth_name::{BIRTH_PREFIX, BirthName};
-pub use capacity::{Capacity, Ceiling, Fit, HostRoom, Limit, Need, PoolCapacity, PoolRoom, StorageRoom, fit, overhead};
+pub use capacity::{
+    Capacity, Ceiling, Fit, HostCapacity, HostRoom, Limit, Need, PoolCapacity, PoolRoom, StorageCapacity, StorageRoom,
+};
 pub use choices::Choices;
 pub use config::{Duplicates, FleetConfig, NetworkChoice, PoolSettings};
 pub use error::{ConnectionField, Error, Subject, VmName, What};
@@ -34,6 +37,7 @@ pub use lifecycle::{
     CreateFailure, DeleteReport, ExtendError, Extended, Extension, Grounds, KeptDisk, Progress, Recheck, Removed,
     Renewed, Stage, UpdateFailure, Updated, extend,
 };
+pub use placement::{Foresight, Imagined, Obstacle, Outlook, Why};
 pub use server::{AddressSource, Lease, Named, PowerState, Server, Timings};
 pub use spec::{
     Birth, CapacityQuery, Changes, Family, Image, LabelChoice, ListFilter, ServerKey, ServerQuery, ServerSpec,

@@ -124,7 +124,7 @@ async fn servers_where(
     filter: &Filter,
     is_meant: impl Fn(&VmRecord) -> bool + Send + Sync,
 ) -> Result<Vec<Server>, Error> {
-    let inventory = member.inventory().await?;
+    let fabric = member.fabric().await?;
     let client = member.client()?;
     let mut vms = Vec::new();
     let keep = |vm: Ref<Vm>, record: VmRecord| {
@@ -135,7 +135,7 @@ async fn servers_where(
     let listed = client.vm().each_where(filter, LISTING, keep).await;
     listed.map_err(|cause| Error::call("listing VMs", VmName::unknown(), cause))?;
     let loaded = related(client, vms).await?;
-    Ok(loaded.iter().map(|loaded| view::server(&inventory, loaded)).collect())
+    Ok(loaded.iter().map(|loaded| view::server(&fabric, loaded)).collect())
 }
 
 /// The names that there are, for a message; where they cannot be read it goes without.

@@ -7,11 +7,11 @@ use xenapi::{PowerState as XenState, VdiRecord};
 use crate::address::{self, Nic};
 use crate::lease::{Expiry, VmMarks, is_reserved};
 use crate::lifecycle::passes_for_own;
-use crate::pool::{Inventory, Loaded};
+use crate::pool::{Fabric, Loaded};
 use crate::server::{Lease, PowerState, Server};
 
 /// Makes a server of its records.
-pub(crate) fn server(inventory: &Inventory, loaded: &Loaded) -> Server {
+pub(crate) fn server(fabric: &Fabric, loaded: &Loaded) -> Server {
     let vm = &loaded.vm;
     let marks = loaded.marks();
     let managed = marks.is_managed();
@@ -28,8 +28,8 @@ pub(crate) fn server(inventory: &Inventory, loaded: &Loaded) -> Server {
         .collect();
     Server {
         id: vm.uuid,
-        pool: inventory.pool.clone(),
-        pool_uuid: inventory.uuid,
+        pool: fabric.pool.clone(),
+        pool_uuid: fabric.uuid,
         name: vm.name_label.clone(),
         request_id: spec.map(|spec| spec.request_id),
         os: spec.and_then(|spec| spec.os.clone()),
@@ -42,8 +42,8 @@ pub(crate) fn server(inventory: &Inventory, loaded: &Loaded) -> Server {
         memory_bytes,
         tags: user_tags(&vm.tags),
         power_state: power_state(&vm.power_state),
-        network: primary.and_then(|vif| inventory.network_named(&vif.network)),
-        storage: first_disk(loaded).and_then(|disk| inventory.sr_named(&disk.sr)),
+        network: primary.and_then(|vif| fabric.network_named(&vif.network)),
+        storage: first_disk(loaded).and_then(|disk| fabric.sr_named(&disk.sr)),
         mac_address: primary.map(|vif| vif.mac.clone()),
         ip_address: primary_addresses.first().copied(),
         primary_addresses,
@@ -53,7 +53,7 @@ pub(crate) fn server(inventory: &Inventory, loaded: &Loaded) -> Server {
             .as_ref()
             .filter(|_| running)
             .and_then(|guest| os_version(&guest.os_version)),
-        resident_host: vm.resident_on.non_null().and_then(|host| inventory.host_name(host)),
+        resident_host: vm.resident_on.non_null().and_then(|host| fabric.host_name(host)),
         created_at: spec.map(|spec| spec.created_at),
         lease: lease(&marks, managed),
         disk_bytes: disk_bytes(loaded, managed),

@@ -6,7 +6,7 @@ use engine::constraint::Constraint;
 use engine::diagnostics::{Diagnostic, Diagnostics};
 use engine::rule::Rule;
 use engine::schema::{Attribute, Schema};
-use fleet::{CapacityQuery, Image, Limit, PoolCapacity};
+use fleet::{CapacityQuery, Image, PoolCapacity};
 use plugin::provider::{Context, DataAnswer, DataSource};
 
 use crate::diagnose;
@@ -82,7 +82,7 @@ fn pool() -> Vec<Attribute> {
         Attribute::string("pool").computed().describe("The pool's name."),
         number("available", "How many more servers fit into this pool."),
         Attribute::string("limited_by").computed().describe(
-            "What is in the way of more: `cpu`, `memory`, `storage`, `max_servers`, `template` (the pool does not have it) or `host_disabled`.",
+            "What is in the way of more: `cpu`, `memory`, `storage`, `max_servers`, `template` (the pool does not have it), `network` (no usable host has it) or `host_disabled`.",
         ),
         number("cpus_free", "Virtual CPUs that can still be handed out."),
         number("cpus_total", "Virtual CPUs that can be handed out in all: physical ones times `cpu_overcommit`."),
@@ -120,7 +120,7 @@ fn row(pool: &PoolCapacity) -> Value {
     Value::object([
         ("pool", pool.pool.as_str().into()),
         ("available", pool.available.into()),
-        ("limited_by", pool.limited_by.map(limit).into()),
+        ("limited_by", pool.limited_by.as_str().into()),
         ("cpus_free", pool.cpus_free.into()),
         ("cpus_total", pool.cpus_total.into()),
         ("memory_free_mib", pool.memory_free_mib.into()),
@@ -129,17 +129,6 @@ fn row(pool: &PoolCapacity) -> Value {
         ("storage_total_bytes", pool.storage_total_bytes.into()),
         ("in_progress", pool.in_progress.into()),
     ])
-}
-
-fn limit(limit: Limit) -> &'static str {
-    match limit {
-        Limit::Cpu => "cpu",
-        Limit::Memory => "memory",
-        Limit::Storage => "storage",
-        Limit::MaxServers => "max_servers",
-        Limit::Template => "template",
-        Limit::HostDisabled => "host_disabled",
-    }
 }
 
 #[async_trait]

@@ -2,25 +2,20 @@
 //!
 //! Per host the smaller of CPU and memory, then capped by each SR over all hosts that see it, then by the ceilings. CPU
 //! counts every running guest, foreign ones too, not the control domain; memory is the pool's own formula, control domain
-//! included. A tenth of an SR and one base copy are kept free.
+//! included. A tenth of an SR and one base copy are kept free, and thin disks count with what they may still grow by.
 
-use std::collections::BTreeMap;
+use std::fmt;
 
-const MIB: u64 = 1 << 20;
-/// A page of a guest's page tables, in bytes.
-const PAGE: u64 = 4096;
 /// The part of an SR that is kept free.
 const KEPT_FREE: u64 = 10;
 
-/// What one server needs.
+/// What one server needs of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Need {
     /// vCPUs.
     pub cpus: u32,
-    /// Memory in bytes, without the overhead.
+    /// Bytes of memory, the hypervisor's overhead included.
     pub memory: u64,
-    /// The hypervisor's overhead in bytes.
-    pub overhead: u64,
 }
 
 /// A host with what is used of it.
@@ -28,26 +23,28 @@ pub struct Need {
 pub struct HostRoom {
     /// The host's name.
     pub name: String,
-    /// Says whether it takes new guests.
-    pub usable: bool,
+    /// Why it takes none of these servers, if so.
+    pub bar: Option<Limit>,
     /// Physical CPUs.
     pub cpus: u32,
-    /// vCPUs of its running guests.
+    /// vCPUs that may be handed out.
+    pub cpus_total: u64,
+    /// vCPUs of its running guests, and of what is about to run there.
     pub cpus_used: u64,
-    /// Memory in bytes, without the hypervisor's own.
+    /// Bytes of memory, without the hypervisor's own.
     pub memory_total: u64,
-    /// Memory in bytes of what is resident or about to be, control domain included.
+    /// Bytes of memory of what is resident or about to be, control domain included.
     pub memory_used: u64,
-    /// Indices of the SRs that it sees.
-    pub storages: Vec<usize>,
 }
 
 /// An SR with what is used of it, and what one server puts there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorageRoom {
-    /// Its size in bytes.
-    pub total: u64,
-    /// Used bytes.
+    /// The SR's name.
+    pub name: String,
+    /// Its size in bytes; `None` if it does not know: then it limits nothing.
+    pub total: Option<u64>,
+    /// Used bytes, and bytes that are promised.
     pub used: u64,
     /// Bytes that one server's disks there may grow to.
     pub per_server: u64,
@@ -73,12 +70,6 @@ pub struct PoolRoom {
     pub storages: Vec<StorageRoom>,
     /// The ceilings that hold.
     pub ceilings: Vec<Ceiling>,
-    /// vCPUs handed out per physical CPU.
-    pub cpu_overcommit: f64,
-    /// Servers under way, whose CPU and memory no host shows yet.
-    pub under_way: Vec<Need>,
-    /// The bytes that servers under way will take of each SR and that it does not show yet.
-    pub storage_under_way: Vec<u64>,
 }
 
 /// What limits the number of servers that fit.
@@ -88,186 +79,161 @@ pub enum Limit {
     Cpu,
     /// The hosts' memory.
     Memory,
-    /// An SR.
+    /// An SR: its space, or that no usable host sees it.
     Storage,
     /// A ceiling in the configuration.
     MaxServers,
     /// The template is not there.
     Template,
-    /// No host takes new guests.
+    /// No host with the network takes new guests.
+    Network,
+    /// No host, or not the one asked for, takes new guests.
     HostDisabled,
 }
 
-/// How many fit, and what there is of each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How many fit, and what is in the way of more.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fit {
     /// How many servers fit.
     pub available: u32,
     /// What keeps it from being more.
-    pub limited_by: Option<Limit>,
-    /// Free vCPUs on usable hosts.
-    pub cpus_free: u64,
-    /// All vCPUs of usable hosts.
-    pub cpus_total: u64,
-    /// Free bytes of memory on usable hosts.
-    pub memory_free: u64,
-    /// All bytes of memory of usable hosts.
-    pub memory_total: u64,
-    /// Free bytes of the SR that limits most.
-    pub storage_free: u64,
-    /// All bytes of that SR.
-    pub storage_total: u64,
+    pub limited_by: Limit,
 }
 
-/// The hypervisor's overhead for a guest, by the pool's own formula.
-pub fn overhead(cpus: u32, memory_max: u64) -> u64 {
-    let (cpus, memory_mib) = (u64::from(cpus), memory_max.div_ceil(MIB));
-    let shadow = ((256 * cpus + 2 * memory_mib) * PAGE).div_ceil(MIB);
-    let per_cpu = (38 * cpus * PAGE).div_ceil(MIB);
-    (2 + shadow + per_cpu) * MIB
-}
-
-/// Computes how many servers that need this fit.
-pub fn fit(room: &PoolRoom, need: &Need) -> Fit {
-    let hosts = free_hosts(room);
-    let sums = |pick: fn(&FreeHost) -> u64| hosts.iter().map(pick).sum::<u64>();
-    let storage = room
-        .storages
-        .iter()
-        .zip(room.storage_under_way.iter().chain(std::iter::repeat(&0)));
-    let tightest = storage
-        .map(|(storage, under_way)| (servers_of(storage, *under_way), storage, *under_way))
-        .min_by_key(|(servers, ..)| *servers);
-    let (available, limited_by) = count(room, need, &hosts);
-    Fit {
-        available,
-        limited_by,
-        cpus_free: sums(|host| host.cpus_free),
-        cpus_total: sums(|host| host.cpus_total),
-        memory_free: sums(|host| host.memory_free),
-        memory_total: sums(|host| host.memory_total),
-        storage_free: tightest.map_or(0, |(_, storage, under_way)| free_of(storage, under_way)),
-        storage_total: tightest.map_or(0, |(_, storage, _)| storage.total),
-    }
-}
-
-struct FreeHost {
-    cpus_free: u64,
-    cpus_total: u64,
-    memory_free: u64,
-    memory_total: u64,
-    sees_all: bool,
-    storages: Vec<usize>,
-}
-
-impl FreeHost {
-    fn by_cpu(&self, need: &Need) -> u64 {
-        self.cpus_free / u64::from(need.cpus.max(1))
+impl HostRoom {
+    /// Free vCPUs.
+    pub fn cpus_free(&self) -> u64 {
+        self.cpus_total.saturating_sub(self.cpus_used)
     }
 
-    fn by_memory(&self, need: &Need) -> u64 {
-        self.memory_free / (need.memory + need.overhead).max(1)
+    /// Free bytes of memory.
+    pub fn memory_free(&self) -> u64 {
+        self.memory_total.saturating_sub(self.memory_used)
     }
 
-    fn takes(&self, need: &Need) -> u64 {
-        if self.sees_all {
-            self.by_cpu(need).min(self.by_memory(need))
+    /// How many servers it takes, and what is in the way of more.
+    pub fn takes(&self, need: &Need) -> Fit {
+        let none = |limited_by| Fit {
+            available: 0,
+            limited_by,
+        };
+        if let Some(bar) = self.bar {
+            return none(bar);
+        }
+        // The pool starts no guest with more vCPUs than the host has CPUs, whatever is handed out in all.
+        if need.cpus > self.cpus {
+            return none(Limit::Cpu);
+        }
+        let by_cpu = self.cpus_free() / u64::from(need.cpus.max(1));
+        let by_memory = self.memory_free() / need.memory.max(1);
+        let (available, limited_by) = if by_memory <= by_cpu {
+            (by_memory, Limit::Memory)
         } else {
-            0
+            (by_cpu, Limit::Cpu)
+        };
+        Fit {
+            available: clamped(available),
+            limited_by,
+        }
+    }
+
+    /// Puts so many servers there.
+    pub fn put(&mut self, need: &Need, servers: u32) {
+        self.cpus_used += u64::from(need.cpus) * u64::from(servers);
+        self.memory_used += need.memory * u64::from(servers);
+    }
+}
+
+impl StorageRoom {
+    /// Free bytes, without those that are kept free.
+    pub fn free(&self) -> u64 {
+        let total = self.total.unwrap_or_default();
+        let kept = total / KEPT_FREE + self.base_copy;
+        total.saturating_sub(self.used).saturating_sub(kept)
+    }
+
+    /// How many servers it takes.
+    pub fn takes(&self) -> u32 {
+        match (self.total, self.per_server) {
+            (None, _) | (_, 0) => u32::MAX,
+            (Some(_), per_server) => clamped(self.free() / per_server),
         }
     }
 }
 
-/// The usable hosts, with what is under way put where there is most room, as the pool itself would.
-fn free_hosts(room: &PoolRoom) -> Vec<FreeHost> {
-    let mut hosts: Vec<FreeHost> = room
-        .hosts
-        .iter()
-        .filter(|host| host.usable)
-        .map(|host| {
-            let cpus_total = handed_out(host.cpus, room.cpu_overcommit);
-            FreeHost {
-                cpus_free: cpus_total.saturating_sub(host.cpus_used),
-                cpus_total,
-                memory_free: host.memory_total.saturating_sub(host.memory_used),
-                memory_total: host.memory_total,
-                sees_all: (0..room.storages.len()).all(|storage| host.storages.contains(&storage)),
-                storages: host.storages.clone(),
-            }
-        })
-        .collect();
-    for need in &room.under_way {
-        let fullest_last = hosts.iter_mut().max_by_key(|host| (host.takes(need), host.memory_free));
-        if let Some(host) = fullest_last {
-            host.cpus_free = host.cpus_free.saturating_sub(u64::from(need.cpus));
-            host.memory_free = host.memory_free.saturating_sub(need.memory + need.overhead);
+impl Ceiling {
+    /// How many more servers it allows.
+    pub fn left(&self) -> u32 {
+        self.max.saturating_sub(self.present)
+    }
+}
+
+impl PoolRoom {
+    /// Says how many servers that need this fit.
+    pub fn fit(&self, need: &Need) -> Fit {
+        let by_hosts = self.fit_on_hosts(need);
+        let storages = self.storages.iter().map(|storage| (storage.takes(), Limit::Storage));
+        let ceilings = self.ceilings.iter().map(|ceiling| (ceiling.left(), Limit::MaxServers));
+        // Of limits that are equal the one counts that is nearest to being changed: a setting, then what is full.
+        let bounds = ceilings
+            .chain([(by_hosts.available, by_hosts.limited_by)])
+            .chain(storages);
+        let least = bounds.min_by_key(|(bound, _)| *bound);
+        let (available, limited_by) = least.unwrap_or((0, Limit::HostDisabled));
+        Fit { available, limited_by }
+    }
+
+    fn fit_on_hosts(&self, need: &Need) -> Fit {
+        let fits: Vec<Fit> = self.hosts.iter().map(|host| host.takes(need)).collect();
+        let total = |of: Limit| {
+            self.hosts
+                .iter()
+                .zip(&fits)
+                .filter(move |(_, fit)| fit.limited_by == of)
+                .count()
+        };
+        let sum = fits.iter().fold(0_u32, |sum, fit| sum.saturating_add(fit.available));
+        // What is in the way on most hosts that take guests at all; if there is none, what keeps most of them from it.
+        let open = [Limit::Memory, Limit::Cpu];
+        let barred = [Limit::Storage, Limit::Network, Limit::HostDisabled];
+        let most = |limits: &[Limit]| {
+            let counted = limits
+                .iter()
+                .map(|limit| (total(*limit), *limit))
+                .filter(|(hosts, _)| *hosts > 0);
+            counted
+                .max_by_key(|(hosts, limit)| (*hosts, std::cmp::Reverse(*limit)))
+                .map(|(_, limit)| limit)
+        };
+        Fit {
+            available: sum,
+            limited_by: most(&open).or_else(|| most(&barred)).unwrap_or(Limit::HostDisabled),
         }
     }
-    hosts
 }
 
-fn handed_out(cpus: u32, overcommit: f64) -> u64 {
-    let product = f64::from(cpus) * overcommit.max(0.0);
-    // Whole vCPUs only; the product of two small numbers fits.
-    product.floor() as u64
+fn clamped(servers: u64) -> u32 {
+    u32::try_from(servers).unwrap_or(u32::MAX)
 }
 
-fn free_of(storage: &StorageRoom, under_way: u64) -> u64 {
-    let kept = storage.total / KEPT_FREE + storage.base_copy;
-    storage
-        .total
-        .saturating_sub(storage.used)
-        .saturating_sub(under_way)
-        .saturating_sub(kept)
-}
-
-fn servers_of(storage: &StorageRoom, under_way: u64) -> u64 {
-    match storage.per_server {
-        0 => u64::from(u32::MAX),
-        per_server => free_of(storage, under_way) / per_server,
-    }
-}
-
-fn count(room: &PoolRoom, need: &Need, hosts: &[FreeHost]) -> (u32, Option<Limit>) {
-    if hosts.is_empty() {
-        return (0, Some(Limit::HostDisabled));
-    }
-    if !hosts.iter().any(|host| host.sees_all) {
-        return (0, Some(Limit::Storage));
-    }
-    let by_hosts: u64 = hosts.iter().map(|host| host.takes(need)).sum();
-    let seeing = || hosts.iter().filter(|host| host.sees_all);
-    let by_cpu: u64 = seeing().map(|host| host.by_cpu(need)).sum();
-    let by_memory: u64 = seeing().map(|host| host.by_memory(need)).sum();
-    let mut bounds: BTreeMap<u64, Limit> = BTreeMap::new();
-    bounds.insert(by_hosts, if by_memory <= by_cpu { Limit::Memory } else { Limit::Cpu });
-    for (index, storage) in room.storages.iter().enumerate() {
-        let under_way = room.storage_under_way.get(index).copied().unwrap_or_default();
-        if hosts.iter().any(|host| host.storages.contains(&index)) {
-            bounds.entry(servers_of(storage, under_way)).or_insert(Limit::Storage);
-        }
-    }
-    for ceiling in &room.ceilings {
-        bounds.insert(
-            u64::from(ceiling.max.saturating_sub(ceiling.present)),
-            Limit::MaxServers,
-        );
-    }
-    let least = bounds.first_key_value().map(|(bound, limit)| (*bound, *limit));
-    let (bound, limit) = least.unwrap_or((0, Limit::HostDisabled));
-    (u32::try_from(bound).unwrap_or(u32::MAX), Some(limit))
-}
-
-impl std::fmt::Display for Limit {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+impl Limit {
+    /// The word for it in Terraform's values.
+    pub fn as_str(self) -> &'static str {
+        match self {
             Limit::Cpu => "cpu",
             Limit::Memory => "memory",
             Limit::Storage => "storage",
             Limit::MaxServers => "max_servers",
             Limit::Template => "template",
+            Limit::Network => "network",
             Limit::HostDisabled => "host_disabled",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -282,18 +248,19 @@ mod tests {
     fn host(cpus: u32, cpus_used: u64, memory_gib: u64, memory_used_gib: u64) -> HostRoom {
         HostRoom {
             name: "xen1".into(),
-            usable: true,
+            bar: None,
             cpus,
+            cpus_total: u64::from(cpus),
             cpus_used,
             memory_total: memory_gib * GIB,
             memory_used: memory_used_gib * GIB,
-            storages: vec![0],
         }
     }
 
     fn room(hosts: Vec<HostRoom>) -> PoolRoom {
         let storage = StorageRoom {
-            total: 1000 * GIB,
+            name: "ssd".into(),
+            total: Some(1000 * GIB),
             used: 0,
             per_server: 20 * GIB,
             base_copy: 0,
@@ -302,9 +269,6 @@ mod tests {
             hosts,
             storages: vec![storage],
             ceilings: Vec::new(),
-            cpu_overcommit: 1.0,
-            under_way: Vec::new(),
-            storage_under_way: Vec::new(),
         }
     }
 
@@ -312,22 +276,11 @@ mod tests {
         Need {
             cpus,
             memory: memory_gib * GIB,
-            overhead: 0,
         }
     }
 
     fn check(room: &PoolRoom, need: &Need, available: u32, limited_by: Limit) {
-        let found = fit(room, need);
-        assert_eq!(
-            (found.available, found.limited_by),
-            (available, Some(limited_by)),
-            "{room:?}"
-        );
-    }
-
-    #[test]
-    fn the_overhead_is_the_one_the_facts_name() {
-        assert_eq!(overhead(2, 4 * GIB), 37 * MIB);
+        assert_eq!(room.fit(need), Fit { available, limited_by }, "{room:?}");
     }
 
     #[test]
@@ -339,86 +292,53 @@ mod tests {
         let mut with_base = room(vec![host(512, 0, 4096, 0)]);
         with_base.storages[0].base_copy = 5 * GIB;
         check(&with_base, &need(1, 1), 44, Limit::Storage);
+        with_base.storages[0].total = None;
+        check(&with_base, &need(1, 1), 512, Limit::Cpu);
         let mut capped = room(vec![host(16, 0, 128, 0)]);
         capped.ceilings = vec![Ceiling { max: 10, present: 7 }, Ceiling { max: 4, present: 2 }];
         check(&capped, &need(1, 1), 2, Limit::MaxServers);
         capped.ceilings = vec![Ceiling { max: 1, present: 2 }];
         check(&capped, &need(1, 1), 0, Limit::MaxServers);
-        let mut disabled = room(vec![host(16, 0, 128, 0)]);
-        disabled.hosts[0].usable = false;
-        check(&disabled, &need(1, 1), 0, Limit::HostDisabled);
+    }
+
+    #[test]
+    fn a_host_that_is_barred_takes_none() {
+        for bar in [Limit::HostDisabled, Limit::Storage, Limit::Network] {
+            let mut two = room(vec![host(16, 0, 128, 0), host(8, 0, 128, 0)]);
+            two.hosts[0].bar = Some(bar);
+            check(&two, &need(2, 1), 4, Limit::Cpu);
+            two.hosts[1].bar = Some(bar);
+            check(&two, &need(2, 1), 0, bar);
+        }
+        check(&room(Vec::new()), &need(2, 1), 0, Limit::HostDisabled);
     }
 
     #[test]
     fn what_fits_on_no_single_host_does_not_fit() {
-        check(
-            &room(vec![host(16, 10, 128, 0), host(16, 10, 128, 0)]),
-            &need(8, 1),
-            0,
-            Limit::Cpu,
-        );
-        check(
-            &room(vec![host(16, 0, 16, 12), host(16, 0, 16, 12)]),
-            &need(1, 6),
-            0,
-            Limit::Memory,
-        );
-    }
-
-    #[test]
-    fn only_hosts_that_see_the_storage_count() {
-        let mut local = room(vec![host(16, 0, 128, 0), host(16, 0, 128, 0)]);
-        local.hosts[1].storages.clear();
-        check(&local, &need(2, 1), 8, Limit::Cpu);
-        local.hosts[0].storages.clear();
-        check(&local, &need(2, 1), 0, Limit::Storage);
-    }
-
-    #[test]
-    fn overcommit_hands_out_more() {
-        let mut double = room(vec![host(16, 0, 128, 0)]);
-        double.cpu_overcommit = 1.5;
-        check(&double, &need(2, 1), 12, Limit::Cpu);
-    }
-
-    #[test]
-    fn what_is_under_way_counts() {
-        let mut busy = room(vec![host(16, 0, 128, 0), host(16, 0, 128, 0)]);
-        busy.under_way = vec![need(2, 1); 5];
-        check(&busy, &need(2, 1), 11, Limit::Cpu);
-        busy.under_way.clear();
-        busy.hosts[0].cpus = 512;
-        busy.storage_under_way = vec![800 * GIB];
-        check(&busy, &need(1, 1), 5, Limit::Storage);
+        let check = |hosts: [HostRoom; 2], need: Need, limit| check(&room(hosts.into()), &need, 0, limit);
+        check([host(16, 10, 128, 0), host(16, 10, 128, 0)], need(8, 1), Limit::Cpu);
+        check([host(16, 0, 16, 12), host(16, 0, 16, 12)], need(1, 6), Limit::Memory);
+        let mut handed_out = host(4, 0, 128, 0);
+        handed_out.cpus_total = 40;
+        check([handed_out.clone(), handed_out], need(8, 1), Limit::Cpu);
     }
 
     proptest! {
         #[test]
-        fn one_more_server_under_way_never_makes_room(
-            cpus in 1_u32..64, used in 0_u64..64, memory in 1_u64..256, memory_used in 0_u64..256,
-            hosts in 1_usize..4, want_cpus in 1_u32..16, want_memory in 1_u64..32, under_way in 0_usize..6,
+        fn one_more_server_takes_exactly_one_place(
+            hosts in proptest::collection::vec((1_u32..64, 0_u64..64, 1_u64..256, 0_u64..256), 1..4),
+            want_cpus in 1_u32..16, want_memory in 1_u64..32, max in 0_u32..20,
         ) {
-            let mut room = room(vec![host(cpus, used, memory, memory_used); hosts]);
+            let hosts = hosts.into_iter().map(|(cpus, used, memory, memory_used)| host(cpus, used, memory, memory_used));
+            let mut room = room(hosts.collect());
+            room.ceilings = vec![Ceiling { max, present: 0 }];
             let need = need(want_cpus, want_memory);
-            room.under_way = vec![need; under_way];
-            let before = fit(&room, &need).available;
-            room.under_way.push(need);
-            let after = fit(&room, &need).available;
-            prop_assert!(after <= before);
-            prop_assert!(before - after <= 1);
-        }
-
-        #[test]
-        fn as_many_as_fit_fit_one_after_another(
-            cpus in 1_u32..64, memory in 1_u64..256, hosts in 1_usize..4, want_cpus in 1_u32..8, want_memory in 1_u64..16,
-        ) {
-            let mut room = room(vec![host(cpus, 0, memory, 0); hosts]);
-            room.storages[0].per_server = 0;
-            let need = need(want_cpus, want_memory);
-            let fits = fit(&room, &need).available;
-            for left in (0..fits).rev() {
-                room.under_way.push(need);
-                prop_assert_eq!(fit(&room, &need).available, left);
+            for left in (0..room.fit(&need).available).rev() {
+                let takes = room.hosts.iter().position(|host| host.takes(&need).available > 0);
+                room.hosts[takes.unwrap()].put(&need, 1);
+                room.storages[0].used += 20 * GIB;
+                room.ceilings[0].present += 1;
+                prop_assert_eq!(room.fit(&need).available, left);
             }
         }
     }

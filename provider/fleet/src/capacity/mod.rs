@@ -1,24 +1,23 @@
 //! Room: how many servers of a kind each pool can take now.
 
 mod formula;
-mod sample;
+mod kind;
+mod room;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use xenapi::{Ref, Sr, VdiRecord, VmRecord};
+use jiff::Timestamp;
 
-pub use self::formula::{Ceiling, Fit, HostRoom, Limit, Need, PoolRoom, StorageRoom, fit, overhead};
-pub(crate) use self::sample::Sample;
+pub use self::formula::{Ceiling, Fit, HostRoom, Limit, Need, PoolRoom, StorageRoom};
+pub(crate) use self::kind::{Kind, overhead_of};
+pub(crate) use self::room::Room;
 
-use crate::error::Error;
+use crate::choices::Choices;
+use crate::error::{Error, What};
+use crate::inventory::Freshness;
 use crate::pool::Member;
 use crate::spec::{CapacityQuery, Image};
-
-/// How old a sample may be: as old as a plan takes, not older.
-const SAMPLE: Duration = Duration::from_secs(5);
 
 /// The room in all pools that were asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +36,7 @@ pub struct PoolCapacity {
     /// How many servers fit.
     pub available: u32,
     /// What keeps it from being more.
-    pub limited_by: Option<Limit>,
+    pub limited_by: Limit,
     /// Free vCPUs on usable hosts.
     pub cpus_free: u64,
     /// All vCPUs of usable hosts.
@@ -52,70 +51,38 @@ pub struct PoolCapacity {
     pub storage_total_bytes: u64,
     /// dynvm servers that are being created.
     pub in_progress: u32,
+    /// Each host, sorted by name.
+    pub hosts: Vec<HostCapacity>,
+    /// Each SR that such a server needs, sorted by name.
+    pub storages: Vec<StorageCapacity>,
 }
 
-/// A kind of server in one pool: what one needs of each thing.
-#[derive(Debug, Clone)]
-pub(crate) struct Kind {
-    pub(crate) need: Need,
-    pub(crate) os: Option<String>,
-    /// Bytes that one server takes of each SR.
-    pub(crate) storage: BTreeMap<Ref<Sr>, u64>,
-    /// Bytes of the base copies there.
-    pub(crate) base_copies: BTreeMap<Ref<Sr>, u64>,
+/// The room on one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostCapacity {
+    /// The host's name.
+    pub host: String,
+    /// How many servers its CPUs and memory take, storage and ceilings aside.
+    pub available: u32,
+    /// What keeps it from being more.
+    pub limited_by: Limit,
+    /// Free vCPUs.
+    pub cpus_free: u64,
+    /// Free memory in MiB.
+    pub memory_free_mib: u64,
 }
 
-impl Kind {
-    /// A kind of server made from a template, with its disks where they are or all on one SR.
-    pub(crate) fn new(template: &VmRecord, cpus: Option<u32>, memory_mib: Option<u64>, os: Option<&str>) -> Self {
-        let own = |value: i64| u64::try_from(value).unwrap_or_default();
-        let cpus = cpus.unwrap_or_else(|| u32::try_from(template.vcpus_at_startup).unwrap_or(1));
-        let (memory, memory_max) = match memory_mib {
-            Some(mib) => (mib << 20, mib << 20),
-            None => (own(template.memory_dynamic_min), own(template.memory_static_max)),
-        };
-        Self {
-            need: Need {
-                cpus,
-                memory,
-                overhead: overhead(cpus, memory_max),
-            },
-            os: os.map(str::to_owned),
-            storage: BTreeMap::new(),
-            base_copies: BTreeMap::new(),
-        }
-    }
-
-    /// Adds the disks of the template: where they are, or all on one SR.
-    #[must_use]
-    pub(crate) fn with_disks(mut self, disks: &[VdiRecord], on: Option<&Ref<Sr>>) -> Self {
-        let bytes = |value: i64| u64::try_from(value).unwrap_or_default();
-        for disk in disks {
-            let sr = on.unwrap_or(&disk.sr);
-            *self.storage.entry(sr.clone()).or_default() += bytes(disk.virtual_size);
-            *self.base_copies.entry(sr.clone()).or_default() += bytes(disk.physical_utilisation);
-        }
-        self
-    }
-}
-
-/// The kind of server that a query means in one pool.
-pub(crate) async fn kind_in(member: &Arc<Member>, query: &CapacityQuery) -> Result<Kind, Error> {
-    let template = member.template(template_name(member, &query.image)?).await?;
-    let kind = Kind::new(&template.record, query.cpus, query.memory_mib, query.image.os());
-    let storage = match &member.settings.storage {
-        Some(wanted) => {
-            let inventory = member.inventory().await?;
-            Some(
-                member
-                    .resolve(&inventory, |inventory| inventory.find_sr(wanted))
-                    .await?,
-            )
-        }
-        None => None,
-    };
-    let disks = member.disks(&template.reference).await?;
-    Ok(kind.with_disks(&disks.records, storage.as_ref()))
+/// The room in one SR.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageCapacity {
+    /// The SR's name.
+    pub storage: String,
+    /// How many servers it takes; `None` if it sets no limit.
+    pub available: Option<u32>,
+    /// Free bytes, without those that are kept free.
+    pub free_bytes: u64,
+    /// Its size in bytes.
+    pub total_bytes: u64,
 }
 
 /// The template that an image means in a pool.
@@ -129,65 +96,125 @@ pub(crate) fn template_name<'a>(member: &'a Member, image: &'a Image) -> Result<
             .map(String::as_str)
             .ok_or_else(|| Error::UnknownOs {
                 os: os.clone(),
-                there: crate::choices::Choices::new(os, member.settings.templates.keys().cloned()),
+                there: Choices::new(os, member.settings.templates.keys().cloned()),
             }),
     }
 }
 
 /// The room for a kind of server in one pool now.
-pub(crate) async fn room(member: &Arc<Member>, kind: &Kind) -> Result<PoolCapacity, Error> {
-    let sample = sample(member).await?;
-    Ok(sample.capacity(member, kind))
+pub(crate) async fn room(member: &Arc<Member>, kind: &Kind, freshness: Freshness) -> Result<Room, Error> {
+    let now = member.now().await?;
+    let look = member
+        .live
+        .look(member, freshness, |inventory| member.room(inventory, kind, now));
+    look.await
 }
 
 /// What a query finds in one pool; a pool without the template has no room, and says why.
 pub(crate) async fn of_pool(member: &Arc<Member>, query: &CapacityQuery) -> Result<PoolCapacity, Error> {
     match kind_in(member, query).await {
-        Ok(kind) => room(member, &kind).await,
+        Ok(kind) => {
+            let room = room(member, &kind, Freshness::OwnWrites).await?;
+            Ok(PoolCapacity::new(member.name(), &room, &kind.need))
+        }
         Err(
             Error::UnknownOs { .. }
             | Error::Missing {
-                what: crate::error::What::Template,
-                ..
+                what: What::Template, ..
             },
         ) => {
-            let need = Need {
-                cpus: query.cpus.unwrap_or(1),
-                memory: query.memory_mib.unwrap_or(0) << 20,
-                overhead: 0,
-            };
-            let any = Kind {
-                need,
-                os: None,
-                storage: BTreeMap::new(),
-                base_copies: BTreeMap::new(),
-            };
-            let room = room(member, &any).await?;
+            let kind = Kind::unknown(query.cpus, query.memory_mib);
+            let room = room(member, &kind, Freshness::OwnWrites).await?;
             Ok(PoolCapacity {
                 available: 0,
-                limited_by: Some(Limit::Template),
-                ..room
+                limited_by: Limit::Template,
+                ..PoolCapacity::new(member.name(), &room, &kind.need)
             })
         }
         Err(error) => Err(error),
     }
 }
 
-pub(crate) async fn sample(member: &Arc<Member>) -> Result<Arc<Sample>, Error> {
-    let of = Arc::clone(member);
-    let read = move || async move { Sample::take(&of).await.map(Arc::new) };
-    member.samples.get(SAMPLE, read).await
+/// The kind of server that a query means in one pool.
+async fn kind_in(member: &Arc<Member>, query: &CapacityQuery) -> Result<Kind, Error> {
+    let template = member.template(template_name(member, &query.image)?).await?;
+    let fabric = member.fabric().await?;
+    let kind = Kind::new(&template.record, query.cpus, query.memory_mib, query.image.os());
+    let storage = match &member.settings.storage {
+        Some(wanted) => Some(member.resolve(&fabric, |fabric| fabric.find_sr(wanted)).await?),
+        None => None,
+    };
+    let network = member.network_for(&fabric, None, query.image.os()).await?;
+    let disks = member.disks(&template.reference).await?;
+    Ok(kind.with_disks(&disks, storage.as_ref()).with_network(network.as_ref()))
+}
+
+impl Member {
+    /// The room for a kind of server that a picture of this pool shows.
+    pub(crate) fn room(&self, inventory: &crate::inventory::Inventory, kind: &Kind, now: Timestamp) -> Room {
+        let under_way = self.ledger.under_way(inventory);
+        Room::of(inventory, &self.settings, kind, &under_way, now)
+    }
+}
+
+impl PoolCapacity {
+    pub(crate) fn new(pool: &str, room: &Room, need: &Need) -> Self {
+        let PoolRoom { hosts, storages, .. } = &room.room;
+        let fit = room.room.fit(need);
+        let usable = || hosts.iter().filter(|host| host.bar != Some(Limit::HostDisabled));
+        let tightest = storages.iter().min_by_key(|storage| (storage.takes(), storage.free()));
+        let mut capacity = Self {
+            pool: pool.to_owned(),
+            available: fit.available,
+            limited_by: fit.limited_by,
+            cpus_free: usable().map(HostRoom::cpus_free).sum(),
+            cpus_total: usable().map(|host| host.cpus_total).sum(),
+            memory_free_mib: usable().map(|host| host.memory_free() >> 20).sum(),
+            memory_total_mib: usable().map(|host| host.memory_total >> 20).sum(),
+            storage_free_bytes: tightest.map_or(0, StorageRoom::free),
+            storage_total_bytes: tightest.and_then(|storage| storage.total).unwrap_or_default(),
+            in_progress: room.in_progress,
+            hosts: hosts.iter().map(|host| HostCapacity::new(host, need)).collect(),
+            storages: storages.iter().map(StorageCapacity::new).collect(),
+        };
+        capacity.hosts.sort_by(|a, b| a.host.cmp(&b.host));
+        capacity.storages.sort_by(|a, b| a.storage.cmp(&b.storage));
+        capacity
+    }
+}
+
+impl HostCapacity {
+    fn new(host: &HostRoom, need: &Need) -> Self {
+        let fit = host.takes(need);
+        Self {
+            host: host.name.clone(),
+            available: fit.available,
+            limited_by: fit.limited_by,
+            cpus_free: host.cpus_free(),
+            memory_free_mib: host.memory_free() >> 20,
+        }
+    }
+}
+
+impl StorageCapacity {
+    fn new(storage: &StorageRoom) -> Self {
+        Self {
+            storage: storage.name.clone(),
+            available: Some(storage.takes()).filter(|takes| *takes < u32::MAX),
+            free_bytes: storage.free(),
+            total_bytes: storage.total.unwrap_or_default(),
+        }
+    }
 }
 
 impl fmt::Display for PoolCapacity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "pool {:?}: {} fit", self.pool, self.available)?;
-        if let Some(limit) = self.limited_by {
-            write!(f, ", limited by {limit}")?;
-        }
         write!(
             f,
-            " ({} of {} vCPUs, {} of {} MiB of memory, {} of {} GiB of storage free)",
+            "pool {:?}: {} fit, limited by {} ({} of {} vCPUs, {} of {} MiB of memory, {} of {} GiB of storage free)",
+            self.pool,
+            self.available,
+            self.limited_by,
             self.cpus_free,
             self.cpus_total,
             self.memory_free_mib,

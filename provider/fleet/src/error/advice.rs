@@ -14,12 +14,14 @@ impl Error {
             Error::SamePool { .. } => "One pool configured twice",
             Error::OtherPool { .. } => "Another pool behind the address",
             Error::UnknownOs { .. } => "Unknown os",
+            Error::Labels { .. } => "No pool with such labels",
             Error::Missing { what, .. } => match what {
                 What::Template => "No such template",
                 What::Storage => "No such storage",
                 What::Network => "No such network",
                 What::Interface => "No such interface",
                 What::Server => "No such server",
+                What::Host => "No such host",
             },
             Error::Ambiguous { .. } => "Name is not unique",
             Error::NoPoolFits { .. } => "No pool can take the server",
@@ -57,11 +59,13 @@ impl Error {
                 field: ConnectionField::Url,
             },
             Error::UnknownOs { .. } => Subject::Os,
+            Error::Labels { .. } => Subject::PoolLabels,
             Error::Missing { what, .. } | Error::Ambiguous { what, .. } => match what {
                 What::Template => Subject::Template,
                 What::Storage => Subject::Storage,
                 What::Network | What::Interface => Subject::Network,
                 What::Server => Subject::Name,
+                What::Host => Subject::Host,
             },
             Error::NoPoolFits { reasons } => match reasons.as_slice() {
                 [(_, only)] => only.subject(),
@@ -105,6 +109,7 @@ impl Error {
             Error::UnknownPool { .. } | Error::UnknownOs { .. } | Error::Missing { .. } => {
                 "Correct the name, or give the UUID.".into()
             }
+            Error::Labels { .. } => "Ask for a label that a pool has, or give the pool's entry the label.".into(),
             Error::SamePool { second, .. } => format!("Remove the entry {second:?}, or point it at another pool."),
             Error::OtherPool { .. } => {
                 "Point the entry at the pool that the server was made in. The state is left as it is.".into()
@@ -167,6 +172,7 @@ impl Error {
             | Error::SamePool { .. }
             | Error::OtherPool { .. }
             | Error::UnknownOs { .. }
+            | Error::Labels { .. }
             | Error::Missing { .. }
             | Error::Ambiguous { .. }
             | Error::NoPoolFits { .. }

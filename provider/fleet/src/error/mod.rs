@@ -34,6 +34,10 @@ pub enum Subject {
     Network,
     /// The MAC address.
     MacAddress,
+    /// The host.
+    Host,
+    /// The labels of pools.
+    PoolLabels,
     /// The memory.
     Memory,
     /// The vCPUs.
@@ -81,6 +85,8 @@ pub enum What {
     Interface,
     /// A VM.
     Server,
+    /// A host.
+    Host,
 }
 
 /// A VM, for messages.
@@ -132,6 +138,16 @@ pub enum Error {
         /// The alias.
         os: String,
         /// The aliases that there are.
+        there: Choices,
+    },
+    /// No pool is meant for servers with such labels.
+    #[error("{}", labels(.asked, .pool, .there))]
+    Labels {
+        /// The labels that were asked for.
+        asked: std::collections::BTreeSet<String>,
+        /// The pool that was asked for.
+        pool: Option<String>,
+        /// The labels that there are.
         there: Choices,
     },
     /// Nothing has that name.
@@ -389,6 +405,18 @@ impl Error {
     }
 }
 
+fn labels(asked: &std::collections::BTreeSet<String>, pool: &Option<String>, there: &Choices) -> String {
+    let asked: Vec<String> = asked.iter().map(|label| format!("{label:?}")).collect();
+    match (asked.as_slice(), pool) {
+        ([], Some(pool)) => {
+            format!("the pool {pool:?} takes only servers that ask for one of its labels in pool_labels. {there}")
+        }
+        ([], None) => format!("every pool takes only servers that ask for one of its labels in pool_labels. {there}"),
+        (asked, Some(pool)) => format!("the pool {pool:?} has none of the labels {}. {there}", asked.join(", ")),
+        (asked, None) => format!("no pool has one of the labels {}. {there}", asked.join(", ")),
+    }
+}
+
 fn uuids(matches: &[Named]) -> String {
     let shown: Vec<String> = matches.iter().take(12).map(|named| named.uuid.to_string()).collect();
     shown.join(", ")
@@ -462,6 +490,7 @@ impl fmt::Display for What {
             What::Network => "network",
             What::Interface => "physical interface",
             What::Server => "server",
+            What::Host => "host",
         })
     }
 }

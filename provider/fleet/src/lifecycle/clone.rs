@@ -61,9 +61,9 @@ pub(super) async fn clone(plan: &Plan, made: &mut Option<Made>) -> Result<(), Er
     if let Asked::HalfMade(_, error) = asked {
         return Err(error);
     }
-    see(plan, made, token).await?;
+    // The SR is free for the next; what this clone is, is a matter of the database.
     drop(held);
-    Ok(())
+    see(plan, made, token).await
 }
 
 /// Asks for the clone, and notes what is known of it then.
@@ -94,36 +94,20 @@ async fn see(plan: &Plan, made: &mut Made, token: Option<Token>) -> Result<(), E
         }
         seen => seen?,
     };
-    plan.place.is_vm(loaded.vm.uuid);
-    if plan.copy_to.is_none() {
-        let srs = loaded.disks().map(|(_, disk)| disk.sr.clone()).collect();
-        plan.member.learn_srs(&plan.template.reference, srs);
-    }
+    plan.place.is_vm(&made.reference, loaded.vm.uuid);
     made.loaded = Some(loaded);
     Ok(())
 }
 
-/// Waits until it is this clone's turn on the SRs that it works on. Where a template's disks are is not asked: the first
-/// clone of it has all SRs to itself, and shows it to the next.
+/// Waits until it is this clone's turn on the SRs that it works on.
 async fn turn(plan: &Plan) -> Result<Option<FifoGuard>, Error> {
     if plan.copy_to.is_some() {
         // A copy holds the SR's lock only for a moment.
         return Ok(None);
     }
     let queue = plan.member.client()?.sr_queue();
-    loop {
-        let known = plan.member.srs_of(&plan.template.reference);
-        let srs = known
-            .clone()
-            .unwrap_or_else(|| plan.inventory.disk_srs().cloned().collect());
-        let held = queue
-            .acquire_all(&srs, &plan.bounds.cancel)
-            .await
-            .ok_or(Error::Cancelled { left: None })?;
-        if known.is_some() || plan.member.srs_of(&plan.template.reference).is_none() {
-            return Ok(Some(held));
-        }
-    }
+    let held = queue.acquire_all(&plan.disks.srs(), &plan.bounds.cancel).await;
+    held.map(Some).ok_or(Error::Cancelled { left: None })
 }
 
 fn new(reference: Ref<Vm>, birth: BirthName, now: Timestamp, timings: Timings) -> Made {

@@ -75,7 +75,7 @@ async fn phases(plan: &Plan, made: &mut Option<Made>, steps: &UnboundedSender<Pr
     };
     clone::clone(plan, made).await?;
     let made = made.as_mut().ok_or_else(gone)?;
-    let exists = |made: &Made| tell(steps, made.server(&plan.inventory).map(Progress::Exists));
+    let exists = |made: &Made| tell(steps, made.server(&plan.fabric).map(Progress::Exists));
     born(plan, made).await?;
     exists(made);
     begun(plan, made).await?;
@@ -86,7 +86,7 @@ async fn phases(plan: &Plan, made: &mut Option<Made>, steps: &UnboundedSender<Pr
     finish::finish(plan, &plan.bounds, made).await?;
     plan.member.wrote();
     let wait = &plan.spec.wait;
-    let mut server = made.server(&plan.inventory).ok_or_else(gone)?;
+    let mut server = made.server(&plan.fabric).ok_or_else(gone)?;
     server.ip_address = server.address_for(wait.family, &wait.cidrs, None);
     Ok(server)
 }
@@ -132,7 +132,7 @@ async fn undo(plan: &Plan, made: &Made, steps: &UnboundedSender<Progress>) -> Re
     let begun = Instant::now();
     undo::undo(plan, made).await?;
     let took = begun.elapsed();
-    let undone = made.server(&plan.inventory);
+    let undone = made.server(&plan.fabric);
     tell(steps, undone.map(|server| Progress::Undone { server, took }));
     Ok(())
 }
@@ -143,7 +143,7 @@ async fn ended(plan: &Plan, mut made: Made, error: Error, steps: &UnboundedSende
     match &error {
         // No tidying up for seconds: what exists is reported, and under its creation lease.
         Error::Cancelled { .. } => {
-            let left = made.server(&plan.inventory);
+            let left = made.server(&plan.fabric);
             return CreateFailure {
                 error: Error::Cancelled {
                     left: Some(made.name()),
@@ -154,7 +154,7 @@ async fn ended(plan: &Plan, mut made: Made, error: Error, steps: &UnboundedSende
         // The reaper's from now on.
         Error::BeingReaped { .. } | Error::NotTakenBack { .. } => {
             return CreateFailure {
-                left: made.server(&plan.inventory),
+                left: made.server(&plan.fabric),
                 error,
             };
         }
@@ -181,7 +181,7 @@ async fn kept(plan: &Plan, made: &mut Made, error: Error) -> CreateFailure {
             error: Box::new(error),
             vm,
         },
-        left: made.server(&plan.inventory),
+        left: made.server(&plan.fabric),
     }
 }
 
@@ -200,7 +200,7 @@ async fn not_undone(plan: &Plan, mut made: Made, error: Error, undo: Error) -> C
             vm: made.name(),
             undo: Box::new(undo),
         },
-        left: made.server(&plan.inventory),
+        left: made.server(&plan.fabric),
     }
 }
 

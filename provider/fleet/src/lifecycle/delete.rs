@@ -44,7 +44,7 @@ pub(crate) async fn delete(
     };
     // What is decided here is decided on a read of now, not on a listing.
     member.wrote();
-    let (inventory, loaded) = bounds.hold(load(member, key), late).await?;
+    let (fabric, loaded) = bounds.hold(load(member, key), late).await?;
     let Some(loaded) = loaded else {
         return Ok(DeleteReport::default());
     };
@@ -57,7 +57,7 @@ pub(crate) async fn delete(
             bounds: &bounds,
             recheck: None,
         },
-        storage: inventory.srs(),
+        storage: fabric.srs(),
         whose: bounds.hold(whose(client, &loaded), late).await?,
         loaded: &loaded,
     };
@@ -66,7 +66,7 @@ pub(crate) async fn delete(
     member.wrote();
     Ok(DeleteReport {
         kept_disks,
-        server: Some(view::server(&inventory, &loaded)),
+        server: Some(view::server(&fabric, &loaded)),
     })
 }
 

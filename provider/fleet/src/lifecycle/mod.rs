@@ -70,7 +70,7 @@ pub use self::update::{Renewed, UpdateFailure, Updated};
 use crate::birth_name::BirthName;
 use crate::error::{Error, VmName};
 use crate::lease::Expires;
-use crate::pool::{Inventory, Loaded, Member};
+use crate::pool::{Fabric, Loaded, Member};
 use crate::server::{AddressSource, Server, Timings};
 
 /// What beyond the create timeout a clone may exist before it counts as left behind.
@@ -156,8 +156,8 @@ impl Made {
     }
 
     /// The server as it is known, for a caller that must keep it.
-    fn server(&self, inventory: &Arc<Inventory>) -> Option<Server> {
-        let mut server = crate::view::server(inventory, self.loaded.as_ref()?);
+    fn server(&self, fabric: &Arc<Fabric>) -> Option<Server> {
+        let mut server = crate::view::server(fabric, self.loaded.as_ref()?);
         // Known before the marks say so.
         server.created_at = server.created_at.or(Some(self.created_at));
         server.timings = Some(self.timings);
@@ -170,22 +170,22 @@ impl Made {
 pub(crate) async fn load(
     member: &Arc<Member>,
     key: &crate::spec::ServerKey,
-) -> Result<(Arc<Inventory>, Option<Arc<Loaded>>), Error> {
-    let (inventory, loaded) = tokio::join!(member.inventory(), member.load(key.vm));
-    let inventory = inventory?;
-    same_pool(&inventory, key)?;
-    Ok((inventory, loaded?))
+) -> Result<(Arc<Fabric>, Option<Arc<Loaded>>), Error> {
+    let (fabric, loaded) = tokio::join!(member.fabric(), member.load(key.vm));
+    let fabric = fabric?;
+    same_pool(&fabric, key)?;
+    Ok((fabric, loaded?))
 }
 
 /// Checks that the pool behind an entry is the one that a server was made in.
-fn same_pool(inventory: &Inventory, key: &crate::spec::ServerKey) -> Result<(), Error> {
-    if inventory.uuid == key.pool_uuid {
+fn same_pool(fabric: &Fabric, key: &crate::spec::ServerKey) -> Result<(), Error> {
+    if fabric.uuid == key.pool_uuid {
         return Ok(());
     }
     Err(Error::OtherPool {
-        pool: inventory.pool.clone(),
+        pool: fabric.pool.clone(),
         expected: key.pool_uuid,
-        found: inventory.uuid,
+        found: fabric.uuid,
     })
 }
 

@@ -54,7 +54,7 @@ pub(super) async fn undo(plan: &Plan, made: &Made) -> Result<(), Error> {
             bounds: &bounds,
             recheck: Some(&promises),
         },
-        storage: plan.inventory.srs(),
+        storage: plan.fabric.srs(),
         loaded: &loaded,
         whose: bounds.hold(whose(plan, made), late).await?,
     };

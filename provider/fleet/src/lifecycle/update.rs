@@ -151,8 +151,8 @@ fn gone(key: &ServerKey) -> Error {
 }
 
 async fn now(member: &Arc<Member>, key: &ServerKey) -> Result<Option<Server>, Error> {
-    let (inventory, loaded) = load(member, key).await?;
-    Ok(loaded.map(|loaded| view::server(&inventory, &loaded)))
+    let (fabric, loaded) = load(member, key).await?;
+    Ok(loaded.map(|loaded| view::server(&fabric, &loaded)))
 }
 
 async fn rename(member: &Arc<Member>, loaded: &Loaded, changes: &Changes) -> Result<(), Error> {

@@ -15,12 +15,12 @@ pub(crate) async fn serving(members: Vec<Arc<Member>>) -> Vec<Arc<Member>> {
     if members.len() < 2 || !members.iter().any(gives_way) {
         return members;
     }
-    let looks = join_all(members.iter().map(Member::inventory)).await;
+    let looks = join_all(members.iter().map(Member::fabric)).await;
     let mut first = BTreeMap::new();
     let mut serving = Vec::new();
     for (member, look) in members.iter().zip(looks) {
-        if let Ok(inventory) = look {
-            let earlier: &mut Arc<Member> = first.entry(inventory.uuid).or_insert_with(|| Arc::clone(member));
+        if let Ok(fabric) = look {
+            let earlier: &mut Arc<Member> = first.entry(fabric.uuid).or_insert_with(|| Arc::clone(member));
             if !Arc::ptr_eq(earlier, member) && gives_way(member) {
                 member.say_merged(earlier.name());
                 continue;

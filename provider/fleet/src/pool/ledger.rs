@@ -1,32 +1,58 @@
 //! Servers that this process has under way: room that the pool does not show as taken yet.
+//!
+//! A server is entered when its place is chosen, in one step with the choice, so that the servers of one process never race each other
+//! for the same room. It stays until the pool's inventory shows it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use xenapi::{Ref, Sr, Uuid};
+use xenapi::{Host, Ref, Sr, Uuid, Vm};
 
-use crate::capacity::Need;
+use crate::capacity::{Kind, Need};
+use crate::inventory::Inventory;
 
-/// How long an entry may matter after its server runs: no sample of a pool is kept longer.
-const FORGOTTEN: Duration = Duration::from_secs(60);
+/// How long after its end an entry may matter that the inventory does not show: the VM may be gone again by then.
+const LINGERS: Duration = Duration::from_secs(10);
 
 /// The servers under way in one pool.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    entries: Mutex<(u64, BTreeMap<u64, Entry>)>,
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    last: u64,
+    entries: BTreeMap<u64, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    server: UnderWay,
+    /// When its creation ended well.
+    ended: Option<Instant>,
 }
 
 /// One server under way.
 #[derive(Debug, Clone)]
-pub(crate) struct Entry {
+pub(crate) struct UnderWay {
     pub(crate) need: Need,
     pub(crate) os: Option<String>,
-    pub(crate) storage: Vec<(Ref<Sr>, u64)>,
-    pub(crate) vm: Option<Uuid>,
-    /// Since when the pool itself shows what the server takes, or shows that it takes nothing.
-    pub(crate) shown_since: Option<Instant>,
+    /// Bytes that it takes of each SR.
+    pub(crate) storage: BTreeMap<Ref<Sr>, u64>,
+    /// The host that was chosen for it; none where the pool chooses.
+    pub(crate) host: Option<Ref<Host>>,
+    /// The VM, once it is there.
+    pub(crate) vm: Option<VmId>,
+}
+
+/// Which VM it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct VmId {
+    pub(crate) reference: Ref<Vm>,
+    pub(crate) uuid: Uuid,
 }
 
 /// Holds a place in the ledger as long as it lives.
@@ -36,34 +62,62 @@ pub(crate) struct Place {
     id: u64,
 }
 
+impl UnderWay {
+    /// A server of a kind, for which a host was chosen, or the pool will choose one.
+    pub(crate) fn new(kind: &Kind, host: Option<Ref<Host>>) -> Self {
+        Self {
+            need: kind.need,
+            os: kind.os.clone(),
+            storage: kind.storage.clone(),
+            host,
+            vm: None,
+        }
+    }
+}
+
 impl Ledger {
     /// Enters a server.
-    pub(crate) fn enter(self: &Arc<Self>, entry: Entry) -> Place {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let (next, entries) = &mut *entries;
-        *next += 1;
-        entries.insert(*next, entry);
+    pub(crate) fn enter(self: &Arc<Self>, server: UnderWay) -> Place {
+        let mut entries = self.entries();
+        entries.last += 1;
+        let id = entries.last;
+        entries.entries.insert(id, Entry { server, ended: None });
         Place {
             ledger: Arc::clone(self),
-            id: *next,
+            id,
         }
     }
 
-    /// The servers that a sample taken at that time, which shows these VMs as running, does not show.
-    pub(crate) fn unseen(&self, taken: Instant, running: &BTreeSet<Uuid>) -> Vec<Entry> {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+    /// How many places are held.
+    pub(crate) fn held(&self) -> u32 {
+        let held = self
+            .entries()
+            .entries
+            .values()
+            .filter(|entry| entry.ended.is_none())
+            .count();
+        u32::try_from(held).unwrap_or(u32::MAX)
+    }
+
+    /// The servers under way, without those that ended and are shown as running by the inventory.
+    pub(crate) fn under_way(&self, inventory: &Inventory) -> Vec<UnderWay> {
+        let mut entries = self.entries();
         entries
-            .1
-            .retain(|_, entry| entry.shown_since.is_none_or(|since| since.elapsed() < FORGOTTEN));
-        let is_unseen = |entry: &&Entry| {
-            entry.shown_since.is_none_or(|since| since > taken) && !entry.vm.is_some_and(|vm| running.contains(&vm))
-        };
-        entries.1.values().filter(is_unseen).cloned().collect()
+            .entries
+            .retain(|_, entry| match (entry.ended, &entry.server.vm) {
+                (None, _) => true,
+                (Some(ended), Some(vm)) => !inventory.guests().is_placed(&vm.reference) && ended.elapsed() < LINGERS,
+                (Some(_), None) => false,
+            });
+        entries.entries.values().map(|entry| entry.server.clone()).collect()
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change(&self, id: u64, change: impl FnOnce(&mut Entry)) {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = entries.1.get_mut(&id) {
+        if let Some(entry) = self.entries().entries.get_mut(&id) {
             change(entry);
         }
     }
@@ -71,61 +125,29 @@ impl Ledger {
 
 impl Place {
     /// Says which VM it is.
-    pub(crate) fn is_vm(&self, vm: Uuid) {
-        self.ledger.change(self.id, |entry| entry.vm = Some(vm));
+    pub(crate) fn is_vm(&self, reference: &Ref<Vm>, uuid: Uuid) {
+        let reference = reference.clone();
+        self.ledger
+            .change(self.id, |entry| entry.server.vm = Some(VmId { reference, uuid }));
+    }
+
+    /// The host that was chosen.
+    pub(crate) fn host(&self) -> Option<Ref<Host>> {
+        let entries = self.ledger.entries();
+        entries
+            .entries
+            .get(&self.id)
+            .and_then(|entry| entry.server.host.clone())
+    }
+
+    /// Says that it is to run on another host; on none where the pool chooses.
+    pub(crate) fn moves_to(&self, host: Option<Ref<Host>>) {
+        self.ledger.change(self.id, |entry| entry.server.host = host);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.ledger
-            .change(self.id, |entry| entry.shown_since = Some(Instant::now()));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry() -> Entry {
-        let need = Need {
-            cpus: 1,
-            memory: 1,
-            overhead: 0,
-        };
-        Entry {
-            need,
-            os: None,
-            storage: Vec::new(),
-            vm: None,
-            shown_since: None,
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_server_counts_until_a_later_sample_shows_it() {
-        let ledger = Arc::new(Ledger::default());
-        let none = BTreeSet::new();
-        let before = Instant::now();
-        let place = ledger.enter(entry());
-        assert_eq!(ledger.unseen(before, &none).len(), 1);
-        tokio::time::advance(Duration::from_secs(1)).await;
-        drop(place);
-        assert_eq!(
-            ledger.unseen(before, &none).len(),
-            1,
-            "the sample is older than its start"
-        );
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(ledger.unseen(Instant::now(), &none).len(), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_server_that_the_sample_shows_does_not_count_twice() {
-        let ledger = Arc::new(Ledger::default());
-        let place = ledger.enter(entry());
-        let vm = Uuid::from_bytes([1; 16]);
-        place.is_vm(vm);
-        assert_eq!(ledger.unseen(Instant::now(), &BTreeSet::from([vm])).len(), 0);
+        self.ledger.change(self.id, |entry| entry.ended = Some(Instant::now()));
     }
 }

@@ -1,15 +1,14 @@
 //! Reads of VMs, coalesced: all that wait while one batch is in flight go into the next, one query per class.
 //!
-//! A process that reads many servers takes one listing of the managed ones, which then serves the reads that begin within a
-//! few seconds after it, unless this process has changed something since. A VM that the listing lacks is asked for by its
-//! UUID: only the pool itself says that a VM is gone.
+//! A process that reads many servers reads them in the [inventory](crate::inventory), which costs a fixed number of requests and is
+//! kept by events. A VM that it lacks is asked for by its UUID: only the pool itself says that a VM is gone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 use xenapi::{
     Filter, GuestMetricsRecord, PowerState, Ref, Uuid, Vbd, VbdRecord, VbdType, Vdi, VdiRecord, Vif, VifRecord, Vm,
     VmRecord,
@@ -17,17 +16,16 @@ use xenapi::{
 
 use super::Member;
 use crate::error::{Error, VmName};
-use crate::lease::{PREFIX, VmMarks};
+use crate::inventory::{Freshness, Inventory};
+use crate::lease::VmMarks;
 
-/// From how many servers on, in more than one batch, a listing is cheaper than queries by UUID: terraform reads ten at once,
-/// and whoever asks for ten will ask for more.
+/// How many reads in all pools together show a process that reads many servers: terraform reads ten at once, and whoever asks for
+/// ten will ask for more.
 const MANY: usize = 10;
-/// How long a listing serves.
-const SERVES: Duration = Duration::from_secs(5);
+/// How many one pool answers one after the other before the next is worth the whole picture.
+const SEVERAL: usize = 3;
 /// How long the first batch waits for company: callers that start together arrive within this time.
 const GATHER: Duration = Duration::from_millis(8);
-/// How long a listing of a whole pool may take.
-const LISTING: Duration = Duration::from_secs(60);
 /// How many VMs one query names.
 const CHUNK: usize = 1000;
 
@@ -56,13 +54,6 @@ struct State {
     is_running: bool,
     batches: usize,
     asked: BTreeSet<Uuid>,
-    listing: Option<Listing>,
-}
-
-struct Listing {
-    taken: Instant,
-    writes: u64,
-    servers: HashMap<Uuid, Arc<Loaded>>,
 }
 
 impl Loaded {
@@ -98,14 +89,15 @@ pub(crate) fn marks_of(vm: &VmRecord) -> VmMarks {
 }
 
 impl Loader {
-    /// Reads a VM with the next batch.
+    /// Reads a VM: in the inventory, or with the next batch.
     pub(crate) async fn load(&self, member: &Arc<Member>, vm: Uuid) -> Answer {
+        if let Some(loaded) = member.live.glance(member, |inventory| inventory.loaded(vm)).flatten() {
+            return Ok(Some(Arc::new(loaded)));
+        }
+        member.common.reads.fetch_add(1, Ordering::Relaxed);
         let (send, receive) = oneshot::channel();
         {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(found) = state.listed(vm, member.writes()) {
-                return Ok(Some(found));
-            }
+            let mut state = self.state();
             state.waiting.push((vm, send));
             state.asked.insert(vm);
             if !state.is_running {
@@ -116,96 +108,74 @@ impl Loader {
         // The driver goes without an answer only when the runtime ends.
         receive.await.unwrap_or(Err(Error::Cancelled { left: None }))
     }
-}
 
-impl State {
-    fn listed(&self, vm: Uuid, writes: u64) -> Option<Arc<Loaded>> {
-        let listing = self.listing.as_ref()?;
-        let serves = listing.writes == writes && listing.taken.elapsed() <= SERVES;
-        serves.then(|| listing.servers.get(&vm).cloned()).flatten()
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Serves batches until nobody waits.
 async fn drive(member: Arc<Member>) {
+    let is_first = member.loader.state().batches == 0;
+    if is_first {
+        tokio::time::sleep(GATHER).await;
+    }
     loop {
-        let is_first = member
-            .loader
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .batches
-            == 0;
-        if is_first {
-            tokio::time::sleep(GATHER).await;
-        }
-        let (batch, by_listing) = {
-            let mut state = member.loader.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (batch, is_one_of_many) = {
+            let mut state = member.loader.state();
             if state.waiting.is_empty() {
                 state.is_running = false;
                 return;
             }
             state.batches += 1;
-            let by_listing = state.batches > 1 && state.asked.len() >= MANY;
-            (std::mem::take(&mut state.waiting), by_listing)
+            let is_one_of_many = member.common.reads.load(Ordering::Relaxed) >= MANY
+                || state.batches > 1 && state.asked.len() >= SEVERAL;
+            (std::mem::take(&mut state.waiting), is_one_of_many)
         };
-        serve(&member, batch, by_listing).await;
+        let rest = if is_one_of_many {
+            from_inventory(&member, batch).await
+        } else {
+            batch
+        };
+        ask(&member, rest).await;
     }
 }
 
-async fn serve(member: &Arc<Member>, batch: Vec<(Uuid, oneshot::Sender<Answer>)>, by_listing: bool) {
-    let mut rest = batch;
-    if by_listing {
-        let writes = member.writes();
-        let is_fresh = |listing: &Listing| listing.writes == writes && listing.taken.elapsed() <= SERVES;
-        let has_fresh = member
-            .loader
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .listing
-            .as_ref()
-            .is_some_and(is_fresh);
-        if !has_fresh && let Ok(listing) = list(member, writes).await {
-            member
-                .loader
-                .state
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .listing = Some(listing);
+/// Answers what the inventory holds; gives back the rest. An inventory that cannot be had answers nothing.
+async fn from_inventory(
+    member: &Arc<Member>,
+    batch: Vec<(Uuid, oneshot::Sender<Answer>)>,
+) -> Vec<(Uuid, oneshot::Sender<Answer>)> {
+    let wanted: Vec<Uuid> = batch.iter().map(|(vm, _)| *vm).collect();
+    let see = |inventory: &Inventory| wanted.iter().map(|vm| inventory.loaded(*vm)).collect::<Vec<_>>();
+    let Ok(found) = member.live.look(member, Freshness::OwnWrites, see).await else {
+        return batch;
+    };
+    let mut rest = Vec::new();
+    for ((vm, send), found) in batch.into_iter().zip(found) {
+        match found {
+            // Nobody waits any more where the send fails.
+            Some(found) => drop(send.send(Ok(Some(Arc::new(found))))),
+            None => rest.push((vm, send)),
         }
-        rest = answer_from_listing(member, rest, writes);
     }
-    if rest.is_empty() {
+    rest
+}
+
+/// Asks the pool for VMs by their UUIDs.
+async fn ask(member: &Member, batch: Vec<(Uuid, oneshot::Sender<Answer>)>) {
+    if batch.is_empty() {
         return;
     }
-    let wanted: BTreeSet<Uuid> = rest.iter().map(|(vm, _)| *vm).collect();
+    let wanted: BTreeSet<Uuid> = batch.iter().map(|(vm, _)| *vm).collect();
     let found = by_uuid(member, &wanted).await;
-    for (vm, send) in rest {
+    for (vm, send) in batch {
         // Nobody waits any more where the send fails.
         let _ = send.send(match &found {
             Ok(found) => Ok(found.get(&vm).cloned()),
             Err(error) => Err(error.clone()),
         });
     }
-}
-
-fn answer_from_listing(
-    member: &Member,
-    batch: Vec<(Uuid, oneshot::Sender<Answer>)>,
-    writes: u64,
-) -> Vec<(Uuid, oneshot::Sender<Answer>)> {
-    let state = member.loader.state.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut rest = Vec::new();
-    for (vm, send) in batch {
-        match state.listed(vm, writes) {
-            Some(found) => {
-                let _ = send.send(Ok(Some(found)));
-            }
-            None => rest.push((vm, send)),
-        }
-    }
-    rest
 }
 
 async fn by_uuid(member: &Member, wanted: &BTreeSet<Uuid>) -> Result<BTreeMap<Uuid, Arc<Loaded>>, Error> {
@@ -222,27 +192,6 @@ async fn by_uuid(member: &Member, wanted: &BTreeSet<Uuid>) -> Result<BTreeMap<Uu
         .into_iter()
         .map(|loaded| (loaded.vm.uuid, Arc::new(loaded)))
         .collect())
-}
-
-/// Takes a listing of all servers that carry a mark; of others nothing is kept.
-async fn list(member: &Member, writes: u64) -> Result<Listing, Error> {
-    let client = member.client()?;
-    let taken = Instant::now();
-    let mut vms = Vec::new();
-    let guests = Filter::is_false("is_a_template").and(Filter::is_false("is_control_domain"));
-    let keep = |vm, record: VmRecord| {
-        if record.other_config.keys().any(|key| key.starts_with(PREFIX)) {
-            vms.push((vm, record));
-        }
-    };
-    let listed = client.vm().each_where(&guests, LISTING, keep).await;
-    listed.map_err(|cause| Error::call("listing VMs", VmName::unknown(), cause))?;
-    let loaded = related(client, vms).await?;
-    let servers = loaded
-        .into_iter()
-        .map(|loaded| (loaded.vm.uuid, Arc::new(loaded)))
-        .collect();
-    Ok(Listing { taken, writes, servers })
 }
 
 /// Reads what belongs to VMs: drives, NICs, what running guests report, and disks.

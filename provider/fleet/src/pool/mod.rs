@@ -2,83 +2,96 @@
 
 mod clock;
 mod duplicates;
-pub(crate) mod inventory;
+pub(crate) mod fabric;
 mod ledger;
 mod loader;
 mod template;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_util::task::TaskTracker;
-use xenapi::{Ref, Sr, Token, Uuid, Vm};
+use xenapi::{Network, Ref, Token, Uuid, Vm};
 
 pub(crate) use self::clock::{later, whole_seconds};
 pub(crate) use self::duplicates::serving;
-pub(crate) use self::inventory::Inventory;
-pub(crate) use self::ledger::{Entry, Ledger, Place};
+pub(crate) use self::fabric::{Fabric, HostView};
+pub(crate) use self::ledger::{Ledger, Place, UnderWay};
 pub(crate) use self::loader::{Loaded, marks_of, related};
 pub(crate) use self::template::{Disks, Template};
 
 use self::clock::PoolClock;
 use self::loader::Loader;
-use crate::capacity::Sample;
-use crate::config::{Duplicates, PoolSettings};
+use crate::config::{Duplicates, NetworkChoice, PoolSettings};
 use crate::error::Error;
 use crate::flight::{Flight, Flights};
+use crate::inventory::Live;
 
-/// How old an inventory may be for resolving names and showing them.
-const INVENTORY: Duration = Duration::from_secs(60);
+/// How old a fabric may be for resolving names and showing them.
+const FABRIC: Duration = Duration::from_secs(60);
 /// How old the answer to a look-up by name may be: names move.
 const NAMES: Duration = Duration::from_secs(3);
 
-/// Which pool was met under which entry's name.
-pub(crate) type Identities = Mutex<BTreeMap<Uuid, String>>;
+/// What all pools of a fleet share.
+#[derive(Debug, Default)]
+pub(crate) struct Common {
+    /// Which pool was met under which entry's name.
+    identities: Mutex<BTreeMap<Uuid, String>>,
+    /// How many VMs were asked for.
+    reads: AtomicUsize,
+}
 
 /// A pool of the fleet.
 pub(crate) struct Member {
     pub(crate) settings: PoolSettings,
     pub(crate) ledger: Arc<Ledger>,
+    /// Servers that a plan would make.
+    pub(crate) imagined: Arc<Ledger>,
     pub(crate) tasks: TaskTracker,
-    pub(crate) samples: Flight<Arc<Sample>>,
+    /// The picture that the pool's events keep.
+    pub(crate) live: Live,
+    /// What follows the events; ends with the session.
+    pub(crate) followers: TaskTracker,
     client: Result<Arc<xenapi::Pool>, Error>,
-    identities: Arc<Identities>,
+    common: Arc<Common>,
     merged: Once,
-    inventory: Flight<Arc<Inventory>>,
+    fabric: Flight<Arc<Fabric>>,
     templates: Flights<String, Arc<Template>>,
     disks: Flights<Ref<Vm>, Arc<Disks>>,
-    /// The SRs that clones of a template have turned out to be on.
-    srs: Mutex<HashMap<Ref<Vm>, BTreeSet<Ref<Sr>>>>,
     clock: PoolClock,
     loader: Loader,
     token: Mutex<Option<Token>>,
     writes: AtomicU64,
+    /// Set once the pool has refused to start a VM on a chosen host.
+    chooses_no_host: AtomicBool,
 }
 
 impl Member {
     /// Makes one; contacts nothing.
-    pub(crate) fn new(settings: PoolSettings, identities: Arc<Identities>, tasks: TaskTracker) -> Self {
+    pub(crate) fn new(settings: PoolSettings, common: Arc<Common>, tasks: TaskTracker) -> Self {
         let client = xenapi::Pool::new(settings.connection.clone());
         let failed = |cause| Error::call("preparing the connection", crate::error::VmName::unknown(), cause);
         Self {
             settings,
             ledger: Arc::default(),
+            imagined: Arc::default(),
             tasks,
-            samples: Flight::default(),
+            live: Live::default(),
+            followers: TaskTracker::new(),
             client: client.map_err(failed),
-            identities,
+            common,
             merged: Once::new(),
-            inventory: Flight::default(),
+            fabric: Flight::default(),
             templates: Flights::default(),
             disks: Flights::default(),
-            srs: Mutex::default(),
             clock: PoolClock::default(),
             loader: Loader::default(),
             token: Mutex::new(None),
             writes: AtomicU64::new(0),
+            chooses_no_host: AtomicBool::new(false),
         }
     }
 
@@ -92,34 +105,37 @@ impl Member {
         self.client.as_ref().map_err(Clone::clone)
     }
 
-    /// What the pool consists of; read at first need.
-    pub(crate) async fn inventory(self: &Arc<Self>) -> Result<Arc<Inventory>, Error> {
-        self.inventory_within(INVENTORY).await
+    /// What the pool consists of: as its events keep it, or read at first need.
+    pub(crate) async fn fabric(self: &Arc<Self>) -> Result<Arc<Fabric>, Error> {
+        match self.live.fabric() {
+            Some(fabric) => Ok(fabric),
+            None => self.fabric_within(FABRIC).await,
+        }
     }
 
     /// What the pool consists of, at most so old.
-    pub(crate) async fn inventory_within(self: &Arc<Self>, max_age: Duration) -> Result<Arc<Inventory>, Error> {
+    pub(crate) async fn fabric_within(self: &Arc<Self>, max_age: Duration) -> Result<Arc<Fabric>, Error> {
         let member = Arc::clone(self);
         let take = move || async move {
             let client = member.client()?;
-            let inventory = Inventory::take(member.name(), client).await?;
-            member.identify(inventory.uuid)?;
-            client.pin_identity(inventory.uuid);
-            member.saw(&inventory.token);
-            Ok(Arc::new(inventory))
+            let fabric = Fabric::take(member.name(), client).await?;
+            member.identify(fabric.uuid)?;
+            client.pin_identity(fabric.uuid);
+            member.saw(&fabric.token);
+            Ok(Arc::new(fabric))
         };
-        self.inventory.get(max_age, take).await
+        self.fabric.get(max_age, take).await
     }
 
-    /// Resolves a name in the inventory; what is missing in an old one is looked for in a new one.
+    /// Resolves a name in the fabric; what is missing in an old one that nobody keeps is looked for in a new one.
     pub(crate) async fn resolve<T>(
         self: &Arc<Self>,
-        inventory: &Arc<Inventory>,
-        find: impl Fn(&Inventory) -> Result<T, Error>,
+        fabric: &Arc<Fabric>,
+        find: impl Fn(&Fabric) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        match find(inventory) {
-            Err(Error::Missing { .. }) if inventory.taken.elapsed() > NAMES => {
-                find(&*self.inventory_within(NAMES).await?)
+        match find(fabric) {
+            Err(Error::Missing { .. }) if fabric.taken.elapsed() > NAMES && self.live.fabric().is_none() => {
+                find(&*self.fabric_within(NAMES).await?)
             }
             found => found,
         }
@@ -137,35 +153,37 @@ impl Member {
         self.templates.of(wanted.to_owned()).get(NAMES, find).await
     }
 
+    /// The network of a server's primary NIC: the one asked for, else the pool's for the os, else the pool's, else that of the lowest
+    /// physical PIF.
+    pub(crate) async fn network_for(
+        self: &Arc<Self>,
+        fabric: &Arc<Fabric>,
+        asked: Option<&str>,
+        os: Option<&str>,
+    ) -> Result<Option<Ref<Network>>, Error> {
+        let asked = asked.map(|name| NetworkChoice::Named(name.to_owned()));
+        let by_os = os.and_then(|os| self.settings.networks.get(os));
+        match asked.as_ref().or(by_os).or(self.settings.network.as_ref()) {
+            Some(choice) => self
+                .resolve(fabric, |fabric| fabric.choose_network(choice))
+                .await
+                .map(Some),
+            None => Ok(fabric.default_network()),
+        }
+    }
+
     /// Where a template's disks are.
     pub(crate) async fn disks(self: &Arc<Self>, template: &Ref<Vm>) -> Result<Arc<Disks>, Error> {
         let member = Arc::clone(self);
         let of = template.clone();
         let read = move || async move { Disks::read(member.client()?, &of).await.map(Arc::new) };
-        self.disks.of(template.clone()).get(INVENTORY, read).await
-    }
-
-    /// The SRs that clones of a template are on, if one has been seen.
-    pub(crate) fn srs_of(&self, template: &Ref<Vm>) -> Option<BTreeSet<Ref<Sr>>> {
-        self.srs
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(template)
-            .cloned()
-    }
-
-    /// Notes where a clone of a template is: the next ones will be there too.
-    pub(crate) fn learn_srs(&self, template: &Ref<Vm>, srs: BTreeSet<Ref<Sr>>) {
-        self.srs
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(template.clone(), srs);
+        self.disks.of(template.clone()).get(FABRIC, read).await
     }
 
     /// What the coordinator's clock shows.
     pub(crate) async fn now(self: &Arc<Self>) -> Result<Timestamp, Error> {
-        let inventory = self.inventory().await?;
-        self.clock.now(self.client()?, &inventory.coordinator).await
+        let fabric = self.fabric().await?;
+        self.clock.now(self.client()?, &fabric.coordinator).await
     }
 
     /// Reads a VM and what belongs to it, together with all others that are read at the same time.
@@ -185,12 +203,32 @@ impl Member {
 
     /// The newest event token seen: changes after it are news.
     pub(crate) fn token(&self) -> Option<Token> {
-        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let seen = self.token.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let followed = self.live.peek(|inventory| inventory.reached().clone());
+        match (seen, followed) {
+            (Some(seen), Some(followed)) if followed.is_after(&seen) => Some(followed),
+            (seen, followed) => seen.or(followed),
+        }
     }
 
     /// Notes an event token.
     pub(crate) fn saw(&self, token: &Token) {
         *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
+    }
+
+    /// Says whether a VM may be started on a host of our choice, as far as is known.
+    pub(crate) fn may_choose_host(&self) -> bool {
+        !self.chooses_no_host.load(Ordering::Acquire)
+    }
+
+    /// Notes that the role does not allow it, and says so once.
+    pub(crate) fn must_not_choose_host(&self) {
+        if !self.chooses_no_host.swap(true, Ordering::AcqRel) {
+            tracing::warn!(
+                pool = self.name(),
+                "the user may not choose hosts (VM.start_on needs the role vm-power-admin): the pool chooses them, and servers may be spread unevenly"
+            );
+        }
     }
 
     /// Says, once, that this entry gives way to an earlier one.
@@ -210,7 +248,7 @@ impl Member {
             Duplicates::Error => {}
             Duplicates::GiveWay => return Ok(()),
         }
-        let mut identities = self.identities.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut identities = self.common.identities.lock().unwrap_or_else(PoisonError::into_inner);
         let first = identities.entry(uuid).or_insert_with(|| self.name().to_owned());
         if first == self.name() {
             return Ok(());

@@ -1,10 +1,10 @@
 //! Finding a template, and where its disks are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use xenapi::{Filter, Ref, Sr, Uuid, VbdType, VdiRecord, Vm, VmRecord};
+use xenapi::{Filter, Ref, Sr, Uuid, VbdType, Vdi, VdiRecord, Vm, VmRecord};
 
-use super::inventory::pick;
+use super::fabric::pick;
 use crate::choices::Choices;
 use crate::error::{Error, VmName, What};
 
@@ -18,9 +18,14 @@ pub(crate) struct Template {
 /// The disks of a template.
 #[derive(Debug)]
 pub(crate) struct Disks {
-    /// Their records.
-    pub(crate) records: Vec<VdiRecord>,
+    /// Their records, as they were read.
+    pub(crate) records: Vec<(Ref<Vdi>, VdiRecord)>,
+    /// Bytes that the base copies use that clones of them have left behind, by the base's UUID.
+    bases: BTreeMap<String, u64>,
 }
+
+/// The key of `VDI.sm_config` that names the base copy which a disk shares with its clones.
+const BASE: &str = "vhd-parent";
 
 impl Template {
     /// Finds it by UUID or name.
@@ -71,15 +76,42 @@ impl Disks {
             .map(|vbd| vbd.vdi)
             .collect();
         let records = client.vdi().records_by_ref(&refs).await.map_err(failed)?;
+        let named = records
+            .iter()
+            .filter_map(|(_, disk)| disk.sm_config.get(BASE)?.parse().ok());
+        let named: Vec<Filter> = named.map(Filter::uuid).collect();
+        let bases = if named.is_empty() {
+            Vec::new()
+        } else {
+            client.vdi().records_where(&Filter::any(named)).await.map_err(failed)?
+        };
+        let bases = bases.into_iter().map(|(_, base)| (base.uuid.to_string(), used(&base)));
         Ok(Self {
-            records: records.into_iter().map(|(_, record)| record).collect(),
+            records,
+            bases: bases.collect(),
         })
+    }
+
+    /// What is kept free on a disk's SR for its base copy; `now` is the disk as it is now. The first clone turns the disk into the base
+    /// and gives the template a new leaf: then what that leaf uses is taken of what is kept, so that the clone costs what any other
+    /// costs.
+    pub(crate) fn base_copy_bytes(&self, disk: &VdiRecord, now: &VdiRecord) -> u64 {
+        let base = match (disk.sm_config.get(BASE), now.sm_config.get(BASE)) {
+            (_, None) => return used(now),
+            (None, Some(_)) => used(disk),
+            (Some(_), Some(base)) => self.bases.get(base).copied().unwrap_or_default(),
+        };
+        base.saturating_sub(used(now))
     }
 
     /// The SRs that hold them.
     pub(crate) fn srs(&self) -> BTreeSet<Ref<Sr>> {
-        self.records.iter().map(|disk| disk.sr.clone()).collect()
+        self.records.iter().map(|(_, disk)| disk.sr.clone()).collect()
     }
+}
+
+fn used(disk: &VdiRecord) -> u64 {
+    u64::try_from(disk.physical_utilisation).unwrap_or_default()
 }
 
 /// Reads the templates with this UUID or name. A name that the query language cannot quote is compared here.

@@ -194,7 +194,7 @@ async fn a_clone_that_never_arrived_is_asked_for_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_undo_leaves_the_server_marked_and_named() {
     let lab = Lab::small().await;
-    lab.control.fault(FaultRule::once("VM.start", refused()));
+    lab.control.fault(FaultRule::once("VM.start_on", refused()));
     lab.control.fault(FaultRule::once("VDI.destroy", refused()));
     let failure = lab.create(spec("web")).await.unwrap_err();
     assert!(matches!(failure.error, Error::NotUndone { .. }), "{}", failure.error);
@@ -254,7 +254,7 @@ async fn nothing_is_named_or_started_before_the_marks_are_confirmed() {
     let of = |method: &str| requests.iter().find(|request| request.method == method).unwrap();
     let confirmed = of("VM.get_record").ended_us.unwrap();
     assert!(of("VM.set_name_label").started_us >= confirmed);
-    assert!(of("VM.start").started_us >= confirmed);
+    assert!(of("VM.start_on").started_us >= confirmed);
     assert!(of("VM.set_tags").started_us >= of("VM.set_other_config").ended_us.unwrap());
 }
 

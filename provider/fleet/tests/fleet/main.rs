@@ -17,6 +17,8 @@ mod leases;
 mod life;
 mod lists;
 mod members;
+mod placing;
 mod promises;
 mod protection;
 mod room;
+mod truth;

@@ -94,7 +94,7 @@ async fn a_kept_server_stays_and_no_other_takes_its_place() {
 async fn what_is_not_removed_yet_stays_when_somebody_comes_late() {
     let lab = Lab::small().await;
     let mut wanted = spec_of("web", "tmpl-two-nics");
-    lab.control.fault(FaultRule::once("VM.start", refused()));
+    lab.control.fault(FaultRule::once("VM.start_on", refused()));
     // On the simulator's clock; long enough for a mark to be put meanwhile.
     lab.control
         .fault(FaultRule::once("VDI.destroy", FaultKind::Delay(200_000)));
@@ -137,7 +137,7 @@ async fn what_a_clone_inherits_is_no_promise() {
             .await;
     }
     let before = lab.control.world();
-    for method in ["VM.set_other_config", "VM.set_tags", "VM.start"] {
+    for method in ["VM.set_other_config", "VM.set_tags", "VM.start_on"] {
         lab.control.fault(FaultRule::once(method, refused()));
         let failure = lab.create(spec_of("web", "tmpl-debian12")).await.unwrap_err();
         assert!(failure.left.is_none(), "{method}: {}", failure.error);

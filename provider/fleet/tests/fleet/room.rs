@@ -22,7 +22,7 @@ async fn what_is_said_to_fit_fits_and_no_more() {
     wanted.memory_mib = Some(4096);
     wanted.wait.for_ip = false;
     let room = lab.fleet.capacity(&query(None, Some(4096))).await.unwrap();
-    assert_eq!(room.pools[0].limited_by, Some(Limit::Memory));
+    assert_eq!(room.pools[0].limited_by, Limit::Memory);
     let fits = room.available;
     assert!((2..6).contains(&fits), "{room:?}");
     for n in 0..fits {
@@ -44,7 +44,7 @@ async fn cpus_count_those_of_others_but_not_the_control_domains() {
     let room = lab.fleet.capacity(&query(Some(2), Some(512))).await.unwrap();
     let pool = &room.pools[0];
     assert_eq!((pool.cpus_total, pool.cpus_free), (32, 32 - 3 * 2));
-    assert_eq!((pool.available, pool.limited_by), (13, Some(Limit::Cpu)));
+    assert_eq!((pool.available, pool.limited_by), (13, Limit::Cpu));
     assert_eq!(pool.in_progress, 0);
 }
 
@@ -54,13 +54,10 @@ async fn a_disabled_host_and_a_missing_template_leave_no_room() {
     let mut missing = query(None, None);
     missing.image = Image::Template("nowhere".into());
     let room = lab.fleet.capacity(&missing).await.unwrap();
-    assert_eq!((room.available, room.pools[0].limited_by), (0, Some(Limit::Template)));
+    assert_eq!((room.available, room.pools[0].limited_by), (0, Limit::Template));
     lab.control.set_host_enabled("lab1", "xen11", false).unwrap();
     let room = lab.second().capacity(&query(None, None)).await.unwrap();
-    assert_eq!(
-        (room.available, room.pools[0].limited_by),
-        (0, Some(Limit::HostDisabled))
-    );
+    assert_eq!((room.available, room.pools[0].limited_by), (0, Limit::HostDisabled));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -92,7 +92,7 @@ fn a_server_halted_by_hand_is_read_without_waiting() {
             .filter(|request| request.ended_us.is_none_or(|end| end - request.started_us > 1_000_000))
             .count();
         assert_eq!(long_polls, 0, "a plan waits for nothing");
-        assert!(!lab.methods().contains_key("VM.start"), "{:?}", lab.methods());
+        assert!(!lab.methods().contains_key("VM.start_on"), "{:?}", lab.methods());
         workspace.refresh();
         let state = workspace.state();
         assert_eq!(state.values(A)["ip_address"], Json::Null);

@@ -167,7 +167,7 @@ fn garbage_while_a_server_is_made_leaves_nothing() {
         let before = lab.world();
         let lines = "  os = \"debian12\"\n  pool = \"lab1\"\n  timeouts = { create = \"5s\" }";
         let workspace = lab.workspace(tool, &[&server(lines)]);
-        for method in ["host.get_servertime", "VM.clone", "VM.set_tags", "VM.start"] {
+        for method in ["host.get_servertime", "VM.clone", "VM.set_tags", "VM.start_on"] {
             lab.control()
                 .fault(FaultRule::always(method, FaultKind::Garbage(success("<int>x</int>"))));
             let outcome = workspace.try_apply();

@@ -7,7 +7,11 @@ use acceptance::{Lab, under_each_tool};
 #[test]
 fn thirty_on_one_storage_never_collide() {
     under_each_tool(|tool| {
-        let lab = Lab::standard();
+        let lab = Lab::changed(|world| {
+            for host in world.pools["lab1"].hosts.values_mut() {
+                host.cpus = 64;
+            }
+        });
         let before = lab.world();
         let thirty = r#"
 resource "dynvm_server" "node" {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
 use xenapi::{
-    EventClass, Host, HostMetrics, HostMetricsRecord, HostRecord, Network, NetworkRecord, Pbd, Pif, PifRecord,
-    PoolObject, Ref, Sr, SrRecord, Token, Uuid,
+    Change, ChangeOp, Class, EventClass, Host, HostMetrics, HostMetricsRecord, HostRecord, Network, NetworkRecord, Pbd,
+    PbdRecord, Pif, PifRecord, PoolObject, PoolRecord, Ref, Sr, SrRecord, Token, Uuid,
 };
 
 use crate::choices::Choices;
@@ -14,7 +14,7 @@ use crate::error::{Error, Subject, VmName, What};
 use crate::server::Named;
 
 /// The classes that are read.
-const CLASSES: [EventClass; 7] = [
+pub(crate) const CLASSES: [EventClass; 7] = [
     EventClass::Pool,
     EventClass::Host,
     EventClass::HostMetrics,
@@ -28,63 +28,108 @@ const CLASSES: [EventClass; 7] = [
 const LEAVING: [&str; 4] = ["evacuate", "reboot", "shutdown", "apply_updates"];
 
 /// What a pool consists of, at one moment.
-#[derive(Debug)]
-pub(crate) struct Inventory {
+#[derive(Debug, Clone)]
+pub(crate) struct Fabric {
+    /// The name in the configuration.
     pub(crate) pool: String,
     pub(crate) uuid: Uuid,
+    pub(crate) object: Ref<PoolObject>,
     pub(crate) coordinator: Ref<Host>,
     pub(crate) token: Token,
     pub(crate) taken: Instant,
+    record: PoolRecord,
     hosts: BTreeMap<Ref<Host>, HostRecord>,
     metrics: BTreeMap<Ref<HostMetrics>, HostMetricsRecord>,
     srs: BTreeMap<Ref<Sr>, SrRecord>,
-    /// Attached pairs.
-    attached: Vec<(Ref<Host>, Ref<Sr>)>,
+    pbds: BTreeMap<Ref<Pbd>, PbdRecord>,
     networks: BTreeMap<Ref<Network>, NetworkRecord>,
-    pifs: Vec<PifRecord>,
+    pifs: BTreeMap<Ref<Pif>, PifRecord>,
 }
 
-impl Inventory {
+/// A host as a place for guests.
+pub(crate) struct HostView<'a> {
+    pub(crate) host: &'a Ref<Host>,
+    pub(crate) record: &'a HostRecord,
+    pub(crate) metrics: Option<&'a HostMetricsRecord>,
+    /// Says whether it takes new guests.
+    pub(crate) is_usable: bool,
+}
+
+impl Fabric {
     /// Reads it.
     pub(crate) async fn take(name: &str, client: &xenapi::Pool) -> Result<Self, Error> {
         let taken = Instant::now();
         let failed = |cause| Error::call("reading the pool", VmName::unknown(), cause);
         let snapshot = client.snapshot(&CLASSES).await.map_err(failed)?;
-        let Some((_, record)) = snapshot.of::<PoolObject>().next() else {
+        let Some((object, record)) = snapshot.of::<PoolObject>().next() else {
             return Err(Error::NotOurs {
                 pool: name.to_owned(),
                 vm: VmName::unknown(),
                 why: "cannot be looked at: the pool does not describe itself".to_owned(),
             });
         };
-        let pbds = snapshot.of::<Pbd>().filter(|(_, pbd)| pbd.currently_attached);
-        let srs: BTreeMap<Ref<Sr>, SrRecord> = snapshot.of::<Sr>().map(owned).collect();
         Ok(Self {
             pool: name.to_owned(),
             uuid: record.uuid,
+            object,
             coordinator: record.master.clone(),
             taken,
+            record: record.clone(),
             hosts: snapshot.of::<Host>().map(owned).collect(),
             metrics: snapshot.of::<HostMetrics>().map(owned).collect(),
-            srs,
-            attached: pbds.map(|(_, pbd)| (pbd.host.clone(), pbd.sr.clone())).collect(),
+            srs: snapshot.of::<Sr>().map(owned).collect(),
+            pbds: snapshot.of::<Pbd>().map(owned).collect(),
             networks: snapshot.of::<Network>().map(owned).collect(),
-            pifs: snapshot.of::<Pif>().map(|(_, pif)| pif.clone()).collect(),
+            pifs: snapshot.of::<Pif>().map(owned).collect(),
             token: snapshot.token,
         })
     }
 
-    /// The hosts, with what is measured of them, and whether they take new guests.
-    pub(crate) fn hosts(&self) -> impl Iterator<Item = (&Ref<Host>, &HostRecord, Option<&HostMetricsRecord>, bool)> {
+    /// Takes in a change of one of its classes; says whether it was one.
+    pub(crate) fn apply(&mut self, change: &Change) -> bool {
+        if let Some((_, Some(record))) = change.of::<PoolObject>() {
+            self.coordinator = record.master.clone();
+            self.record = record.clone();
+        }
+        put(&mut self.hosts, change)
+            || put(&mut self.metrics, change)
+            || put(&mut self.srs, change)
+            || put(&mut self.pbds, change)
+            || put(&mut self.networks, change)
+            || put(&mut self.pifs, change)
+            || change.class == EventClass::Pool
+    }
+
+    /// The hosts.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = HostView<'_>> {
         self.hosts.iter().map(|(host, record)| {
             let metrics = self.metrics.get(&record.metrics);
-            let leaving = record
-                .current_operations
+            let operations = &record.current_operations;
+            let is_leaving = operations
                 .values()
                 .any(|operation| LEAVING.contains(&operation.as_str()));
-            let usable = record.enabled && !leaving && metrics.is_some_and(|metrics| metrics.live);
-            (host, record, metrics, usable)
+            HostView {
+                host,
+                record,
+                metrics,
+                is_usable: record.enabled && !is_leaving && metrics.is_some_and(|metrics| metrics.live),
+            }
         })
+    }
+
+    /// Finds a host by UUID or name.
+    pub(crate) fn find_host(&self, wanted: &str) -> Result<Ref<Host>, Error> {
+        let named = self
+            .hosts
+            .iter()
+            .map(|(host, record)| (host, record.uuid, record.name_label.as_str()));
+        pick(What::Host, &self.pool, wanted, named)
+    }
+
+    /// Says whether a host can put a guest on a network: it has a physical interface for it, or the network needs none.
+    pub(crate) fn has_network(&self, host: &Ref<Host>, network: &Ref<Network>) -> bool {
+        let mut on = self.pifs.values().filter(|pif| pif.network == *network).peekable();
+        on.peek().is_none() || on.any(|pif| pif.host == *host)
     }
 
     /// The name of a host.
@@ -94,7 +139,8 @@ impl Inventory {
 
     /// Says whether a host sees an SR.
     pub(crate) fn sees(&self, host: &Ref<Host>, sr: &Ref<Sr>) -> bool {
-        self.attached.iter().any(|(h, s)| h == host && s == sr)
+        let mut pbds = self.pbds.values();
+        pbds.any(|pbd| pbd.currently_attached && pbd.host == *host && pbd.sr == *sr)
     }
 
     /// The SRs.
@@ -113,14 +159,6 @@ impl Inventory {
             uuid: record.uuid,
             name: record.name_label.clone(),
         })
-    }
-
-    /// All SRs for disks.
-    pub(crate) fn disk_srs(&self) -> impl Iterator<Item = &Ref<Sr>> {
-        self.srs
-            .iter()
-            .filter(|(_, record)| holds_disks(record))
-            .map(|(sr, _)| sr)
     }
 
     /// A network's name and UUID.
@@ -164,7 +202,7 @@ impl Inventory {
 
     /// The network of the physical PIF whose device is this text, or else contains it.
     fn network_of_device(&self, wanted: &str) -> Result<Ref<Network>, Error> {
-        let physical = self.pifs.iter().filter(|pif| pif.physical);
+        let physical = self.pifs.values().filter(|pif| pif.physical);
         device_network(
             &self.pool,
             wanted,
@@ -174,7 +212,7 @@ impl Inventory {
 
     /// The network of the lowest physical PIF.
     pub(crate) fn default_network(&self) -> Option<Ref<Network>> {
-        let physical = self.pifs.iter().filter(|pif| pif.physical);
+        let physical = self.pifs.values().filter(|pif| pif.physical);
         let lowest = physical.min_by(|a, b| device_order(&a.device).cmp(&device_order(&b.device)))?;
         Some(lowest.network.clone())
     }
@@ -260,6 +298,24 @@ fn device_order(device: &str) -> (String, u64) {
     let name = device.trim_end_matches(|c: char| c.is_ascii_digit());
     let number = device.strip_prefix(name).and_then(|number| number.parse().ok());
     (name.to_owned(), number.unwrap_or_default())
+}
+
+/// Puts a change into the map of its class; says whether it was of that class.
+pub(crate) fn put<C: Class>(map: &mut BTreeMap<Ref<C>, C::Record>, change: &Change) -> bool {
+    let Some((object, record)) = change.of::<C>() else {
+        return false;
+    };
+    match (change.op, record) {
+        (ChangeOp::Del, _) => {
+            map.remove(&object);
+        }
+        (ChangeOp::Add | ChangeOp::Mod, Some(record)) => {
+            map.insert(object, record.clone());
+        }
+        // It could not be decoded: what was known stays.
+        (ChangeOp::Add | ChangeOp::Mod, None) => {}
+    }
+    true
 }
 
 fn owned<C, R: Clone>((reference, record): (Ref<C>, &R)) -> (Ref<C>, R) {

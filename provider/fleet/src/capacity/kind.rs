@@ -1,0 +1,151 @@
+//! A kind of server in one pool: what one of it needs, and which hosts can have it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use xenapi::{Host, Network, Ref, Sr, VmRecord};
+
+use super::formula::Need;
+use crate::inventory::Servers;
+use crate::pool::Disks;
+
+const MIB: u64 = 1 << 20;
+/// A page of a guest's page tables, in bytes.
+const PAGE: u64 = 4096;
+
+/// A kind of server in one pool.
+#[derive(Debug, Clone)]
+pub(crate) struct Kind {
+    pub(crate) need: Need,
+    pub(crate) os: Option<String>,
+    /// Bytes that one server's disks may grow to, by SR.
+    pub(crate) storage: BTreeMap<Ref<Sr>, u64>,
+    /// The disks of the template.
+    pub(crate) disks: Option<Arc<Disks>>,
+    /// The networks that a host must have.
+    pub(crate) networks: Vec<Ref<Network>>,
+    /// The only host that may have it.
+    pub(crate) host: Option<Ref<Host>>,
+}
+
+impl Kind {
+    /// A kind of server made from a template, of which no disk and no network is known.
+    pub(crate) fn new(template: &VmRecord, cpus: Option<u32>, memory_mib: Option<u64>, os: Option<&str>) -> Self {
+        let (at_startup, max) = match cpus {
+            Some(cpus) => (cpus, cpus),
+            None => (count(template.vcpus_at_startup), count(template.vcpus_max)),
+        };
+        let (memory, memory_max) = match memory_mib {
+            Some(mib) => (mib << 20, mib << 20),
+            None => (bytes(template.memory_dynamic_min), bytes(template.memory_static_max)),
+        };
+        Self {
+            need: Need {
+                cpus: at_startup,
+                memory: memory + overhead(max, memory_max, template.hvm_shadow_multiplier),
+            },
+            os: os.map(str::to_owned),
+            storage: BTreeMap::new(),
+            disks: None,
+            networks: Vec::new(),
+            host: None,
+        }
+    }
+
+    /// A kind of which only the size is known.
+    pub(crate) fn unknown(cpus: Option<u32>, memory_mib: Option<u64>) -> Self {
+        Self {
+            need: Need {
+                cpus: cpus.unwrap_or(1),
+                memory: memory_mib.unwrap_or_default() << 20,
+            },
+            os: None,
+            storage: BTreeMap::new(),
+            disks: None,
+            networks: Vec::new(),
+            host: None,
+        }
+    }
+
+    /// Adds the disks of the template: where they are, or all on one SR.
+    #[must_use]
+    pub(crate) fn with_disks(mut self, disks: &Arc<Disks>, on: Option<&Ref<Sr>>) -> Self {
+        for (_, disk) in &disks.records {
+            let sr = on.unwrap_or(&disk.sr);
+            *self.storage.entry(sr.clone()).or_default() += bytes(disk.virtual_size);
+        }
+        self.disks = Some(Arc::clone(disks));
+        self
+    }
+
+    /// Bytes that are kept free on an SR for base copies, as the disks are now.
+    pub(crate) fn base_copy_bytes(&self, sr: &Ref<Sr>, servers: &Servers) -> u64 {
+        let Some(disks) = &self.disks else { return 0 };
+        // On an SR of their own, copies have no base; what is kept there is room for one more.
+        let counted = disks
+            .records
+            .iter()
+            .filter(|(_, disk)| disk.sr == *sr || self.storage.len() == 1);
+        counted
+            .map(|(vdi, disk)| disks.base_copy_bytes(disk, servers.disk(vdi).unwrap_or(disk)))
+            .sum()
+    }
+
+    /// Adds a network that the server is on.
+    #[must_use]
+    pub(crate) fn with_network(mut self, network: Option<&Ref<Network>>) -> Self {
+        self.networks.extend(network.cloned());
+        self
+    }
+
+    /// Allows one host only.
+    #[must_use]
+    pub(crate) fn on_host(mut self, host: Option<&Ref<Host>>) -> Self {
+        self.host = host.cloned();
+        self
+    }
+}
+
+/// The hypervisor's overhead for a guest, by the pool's own formula (xapi's `Memory.HVM.overhead_mib`).
+pub(crate) fn overhead(cpus_max: u32, memory_max: u64, shadow_multiplier: f64) -> u64 {
+    let (cpus, memory_mib) = (u64::from(cpus_max), memory_max / MIB);
+    let shadow_pages = ((256 * cpus + 2 * memory_mib) * PAGE).div_ceil(MIB);
+    // Releases that do not tell the multiplier have 1.
+    let multiplier = if shadow_multiplier > 0.0 {
+        shadow_multiplier
+    } else {
+        1.0
+    };
+    let shadow = (shadow_pages as f64 * multiplier).ceil() as u64;
+    let per_cpu = (38 * cpus * PAGE).div_ceil(MIB);
+    (2 + shadow + per_cpu) * MIB
+}
+
+/// The overhead of a guest as its record describes it.
+pub(crate) fn overhead_of(vm: &VmRecord) -> u64 {
+    overhead(
+        count(vm.vcpus_max),
+        bytes(vm.memory_static_max),
+        vm.hvm_shadow_multiplier,
+    )
+}
+
+fn bytes(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or_default()
+}
+
+fn count(value: i64) -> u32 {
+    u32::try_from(value.max(1)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_overhead_is_the_one_the_facts_name() {
+        assert_eq!(overhead(2, 4 << 30, 1.0), 37 * MIB);
+        assert_eq!(overhead(2, 4 << 30, 0.0), 37 * MIB);
+        assert_eq!(overhead(2, 4 << 30, 2.0), 71 * MIB);
+    }
+}

@@ -1,0 +1,201 @@
+//! Keeping the inventory: filled by whoever needs it first, followed by one task, read by all.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
+use tokio::sync::watch;
+use xenapi::{Loss, Notice, Ref, Subscription, Token, Vdi, VdiRecord};
+
+use super::Inventory;
+use super::fill::fill;
+use crate::error::{Error, VmName};
+use crate::pool::Member;
+
+/// How long a reader waits for its own writes to be in the picture. After that the picture is made anew.
+const CATCH_UP: Duration = Duration::from_secs(5);
+
+/// Which writes a reader must see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// What the events have told so far.
+    Seen,
+    /// All that this process has written before.
+    OwnWrites,
+}
+
+/// The inventory of one pool, on its way from empty to followed and back.
+pub(crate) struct Live {
+    state: Mutex<State>,
+    /// Tells that the picture has moved on, or ended.
+    moved: watch::Sender<()>,
+}
+
+type Filling = Shared<BoxFuture<'static, Result<(), Error>>>;
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Empty,
+    Filling(Filling),
+    Followed(Box<Inventory>),
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            moved: watch::Sender::new(()),
+        }
+    }
+}
+
+impl Live {
+    /// Looks at the picture; makes it first if there is none.
+    pub(crate) async fn look<T>(
+        &self,
+        member: &Arc<Member>,
+        freshness: Freshness,
+        see: impl Fn(&Inventory) -> T,
+    ) -> Result<T, Error> {
+        loop {
+            self.filled(member).await?;
+            let wanted = match freshness {
+                Freshness::Seen => 0,
+                Freshness::OwnWrites => member.writes(),
+            };
+            match self.peek(|inventory| (inventory.writes >= wanted).then(|| see(inventory))) {
+                Some(Some(seen)) => return Ok(seen),
+                Some(None) => self.catch_up(member, wanted).await?,
+                // Lost at this moment: once more.
+                None => {}
+            }
+        }
+    }
+
+    /// Looks at the picture if there is one that holds all own writes; asks nobody.
+    pub(crate) fn glance<T>(&self, member: &Member, see: impl FnOnce(&Inventory) -> T) -> Option<T> {
+        let wanted = member.writes();
+        self.peek(|inventory| (inventory.writes >= wanted).then(|| see(inventory)))
+            .flatten()
+    }
+
+    /// Keeps these disks in the picture too, as they change.
+    pub(crate) fn keep(&self, disks: &[(Ref<Vdi>, VdiRecord)]) {
+        if let State::Followed(inventory) = &mut *self.state() {
+            inventory.servers.keep(disks);
+        }
+    }
+
+    /// The fabric, while it is followed.
+    pub(crate) fn fabric(&self) -> Option<Arc<crate::pool::Fabric>> {
+        self.peek(|inventory| Arc::clone(inventory.fabric()))
+    }
+
+    /// Looks at the picture as it is, if there is one; asks nobody.
+    pub(crate) fn peek<T>(&self, see: impl FnOnce(&Inventory) -> T) -> Option<T> {
+        match &*self.state() {
+            State::Followed(inventory) => Some(see(inventory)),
+            State::Empty | State::Filling(_) => None,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the picture, together with all others who need it at the same time.
+    async fn filled(&self, member: &Arc<Member>) -> Result<(), Error> {
+        let filling = {
+            let mut state = self.state();
+            match &*state {
+                State::Followed(_) => return Ok(()),
+                State::Filling(filling) => filling.clone(),
+                State::Empty => {
+                    let filling = begin(Arc::clone(member)).boxed().shared();
+                    *state = State::Filling(filling.clone());
+                    filling
+                }
+            }
+        };
+        filling.await
+    }
+
+    /// Waits until the picture holds so many of this process's writes.
+    async fn catch_up(&self, member: &Arc<Member>, wanted: u64) -> Result<(), Error> {
+        let Some(fabric) = self.fabric() else { return Ok(()) };
+        let mut moved = self.moved.subscribe();
+        let touched = member.client()?.inject(&fabric.object).await;
+        let point =
+            touched.map_err(|cause| Error::call("asking for the point of the events", VmName::unknown(), cause))?;
+        let passed = async {
+            while self.is_before(&point) {
+                // The sender lives as long as this does.
+                let _ = moved.changed().await;
+            }
+        };
+        if tokio::time::timeout(CATCH_UP, passed).await.is_err() {
+            tracing::warn!(pool = member.name(), "the pool's events are late: it is read anew");
+            self.forget();
+        } else if let State::Followed(inventory) = &mut *self.state()
+            && inventory.reached.is_after(&point)
+        {
+            inventory.writes = inventory.writes.max(wanted);
+        } else {
+            self.forget();
+        }
+        Ok(())
+    }
+
+    /// Says whether the picture has not passed a point yet. One that is gone, or of another session, has nothing to wait for.
+    fn is_before(&self, point: &Token) -> bool {
+        self.peek(|inventory| inventory.reached.is_comparable(point) && !inventory.reached.is_after(point))
+            .unwrap_or(false)
+    }
+
+    fn forget(&self) {
+        *self.state() = State::Empty;
+        self.moved.send_replace(());
+    }
+}
+
+async fn begin(member: Arc<Member>) -> Result<(), Error> {
+    match fill(&member).await {
+        Ok((inventory, events)) => {
+            *member.live.state() = State::Followed(Box::new(inventory));
+            member.followers.spawn(follow(Arc::clone(&member), events));
+            Ok(())
+        }
+        Err(error) => {
+            *member.live.state() = State::Empty;
+            Err(error)
+        }
+    }
+}
+
+/// Puts in what the pool tells, until something may have been missed.
+async fn follow(member: Arc<Member>, mut events: Subscription) {
+    loop {
+        let notice = events.next().await;
+        let goes_on = match &mut *member.live.state() {
+            State::Followed(inventory) => put_in(inventory, notice),
+            State::Empty | State::Filling(_) => return,
+        };
+        if !goes_on {
+            return member.live.forget();
+        }
+        member.live.moved.send_replace(());
+    }
+}
+
+fn put_in(inventory: &mut Inventory, notice: Notice) -> bool {
+    match notice {
+        Notice::Change(change) => inventory.apply(&change),
+        Notice::Reached(token) => inventory.reached = token,
+        Notice::Lost(Loss::Fresh | Loss::Overflow | Loss::Interrupted | Loss::Unreachable(_) | Loss::Closed) => {
+            return false;
+        }
+    }
+    true
+}

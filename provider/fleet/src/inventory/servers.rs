@@ -1,0 +1,188 @@
+//! The records of dynvm's servers, with drives, NICs, disks and what their guests report.
+
+use std::collections::{HashMap, HashSet};
+
+use xenapi::{
+    Change, ChangeOp, Class, GuestMetrics, GuestMetricsRecord, PowerState, Ref, Sr, Uuid, Vbd, VbdRecord, VbdType, Vdi,
+    VdiRecord, Vif, VifRecord, Vm, VmRecord,
+};
+
+use crate::lease::{PREFIX, VM_KEY};
+use crate::pool::Loaded;
+
+/// Everything that carries a mark of dynvm, and what belongs to it.
+#[derive(Debug, Default)]
+pub(crate) struct Servers {
+    vms: HashMap<Ref<Vm>, VmRecord>,
+    by_uuid: HashMap<Uuid, Ref<Vm>>,
+    vbds: HashMap<Ref<Vbd>, VbdRecord>,
+    vifs: HashMap<Ref<Vif>, VifRecord>,
+    vdis: HashMap<Ref<Vdi>, VdiRecord>,
+    metrics: HashMap<Ref<GuestMetrics>, GuestMetricsRecord>,
+}
+
+/// Says whether a VM carries a mark.
+pub(super) fn is_marked(record: &VmRecord) -> bool {
+    record.other_config.keys().any(|key| key.starts_with(PREFIX))
+}
+
+impl Servers {
+    /// Puts in what was read of a server.
+    pub(super) fn fill(&mut self, loaded: Loaded) {
+        let Loaded {
+            reference,
+            vm,
+            vbds,
+            vifs,
+            vdis,
+            guest,
+        } = loaded;
+        self.vbds.extend(vbds);
+        self.vifs.extend(vifs);
+        self.vdis.extend(vdis);
+        if let Some(guest) = guest {
+            self.metrics.insert(vm.guest_metrics.clone(), guest);
+        }
+        self.put(&reference, &vm);
+    }
+
+    /// Puts in a VM; one without a mark is none of ours.
+    pub(super) fn put(&mut self, vm: &Ref<Vm>, record: &VmRecord) {
+        if record.is_a_template || !is_marked(record) {
+            return self.remove(vm);
+        }
+        self.by_uuid.insert(record.uuid, vm.clone());
+        if let Some(before) = self.vms.insert(vm.clone(), record.clone())
+            && before.guest_metrics != record.guest_metrics
+        {
+            self.metrics.remove(&before.guest_metrics);
+        }
+    }
+
+    /// Takes out a VM with its drives and NICs. Disks stay as long as the pool has them: whose they are stands on them.
+    pub(super) fn remove(&mut self, vm: &Ref<Vm>) {
+        let Some(record) = self.vms.remove(vm) else { return };
+        self.by_uuid.remove(&record.uuid);
+        self.metrics.remove(&record.guest_metrics);
+        for vbd in &record.vbds {
+            self.vbds.remove(vbd);
+        }
+        for vif in &record.vifs {
+            self.vifs.remove(vif);
+        }
+    }
+
+    /// Takes in a change of what belongs to a server. Of others nothing is kept.
+    pub(super) fn apply(&mut self, change: &Change) {
+        let Self {
+            vms,
+            vbds,
+            vifs,
+            vdis,
+            metrics,
+            ..
+        } = self;
+        put(vbds, change, |_, vbd| vms.contains_key(&vbd.vm));
+        put(vifs, change, |_, vif| vms.contains_key(&vif.vm));
+        put(vdis, change, |is_known, vdi| {
+            is_known || vdi.other_config.contains_key(VM_KEY)
+        });
+        put(metrics, change, |is_known, _| is_known);
+    }
+
+    /// A server with all that belongs to it; `None` if a part has not been seen.
+    pub(super) fn loaded(&self, vm: Uuid) -> Option<Loaded> {
+        let reference = self.by_uuid.get(&vm)?;
+        let record = self.vms.get(reference)?;
+        let vbds: Vec<_> = record
+            .vbds
+            .iter()
+            .map(|vbd| of(&self.vbds, vbd))
+            .collect::<Option<_>>()?;
+        let vifs: Vec<_> = record
+            .vifs
+            .iter()
+            .map(|vif| of(&self.vifs, vif))
+            .collect::<Option<_>>()?;
+        let on_drives = vbds.iter().filter(|(_, vbd)| vbd.kind == VbdType::Disk);
+        let disks: HashSet<_> = on_drives.filter_map(|(_, vbd)| vbd.vdi.non_null()).collect();
+        let vdis = disks
+            .into_iter()
+            .map(|vdi| of(&self.vdis, vdi))
+            .collect::<Option<_>>()?;
+        let guest = match record.guest_metrics.non_null() {
+            Some(guest) if record.power_state == PowerState::Running => Some(self.metrics.get(guest)?.clone()),
+            Some(_) | None => None,
+        };
+        Some(Loaded {
+            reference: reference.clone(),
+            vm: record.clone(),
+            vbds,
+            vifs,
+            vdis,
+            guest,
+        })
+    }
+
+    /// Keeps disks that are no server's from now on, such as a template's.
+    pub(super) fn keep(&mut self, disks: &[(Ref<Vdi>, VdiRecord)]) {
+        for (vdi, record) in disks {
+            self.vdis.entry(vdi.clone()).or_insert_with(|| record.clone());
+        }
+    }
+
+    /// A disk that is kept.
+    pub(crate) fn disk(&self, vdi: &Ref<Vdi>) -> Option<&VdiRecord> {
+        self.vdis.get(vdi)
+    }
+
+    /// What the own disks of servers that there are may still grow by on an SR: what a thin disk does not use yet, it was promised.
+    pub(crate) fn promised(&self, sr: &Ref<Sr>) -> u64 {
+        let own = self.vdis.values().filter(|disk| disk.sr == *sr && self.is_own(disk));
+        own.map(|disk| u64::try_from(disk.virtual_size - disk.physical_utilisation).unwrap_or_default())
+            .sum()
+    }
+
+    /// Says whether a server's disk is there that is marked as its own: from then on the SR and [`Servers::promised`] show what it
+    /// takes.
+    pub(crate) fn has_own_disk(&self, vm: Uuid) -> bool {
+        let Some(record) = self.by_uuid.get(&vm).and_then(|vm| self.vms.get(vm)) else {
+            return false;
+        };
+        record.vbds.is_empty() || self.vdis.values().any(|disk| names(disk, vm))
+    }
+
+    fn is_own(&self, disk: &VdiRecord) -> bool {
+        let owner = disk.other_config.get(VM_KEY).and_then(|vm| vm.parse().ok());
+        owner.is_some_and(|vm: Uuid| self.by_uuid.contains_key(&vm))
+    }
+}
+
+fn names(disk: &VdiRecord, vm: Uuid) -> bool {
+    disk.other_config.get(VM_KEY).and_then(|owner| owner.parse().ok()) == Some(vm)
+}
+
+fn of<C, R: Clone>(map: &HashMap<Ref<C>, R>, object: &Ref<C>) -> Option<(Ref<C>, R)> {
+    map.get(object).map(|record| (object.clone(), record.clone()))
+}
+
+/// Puts a change into the map of its class, if the record is wanted there.
+fn put<C: Class>(
+    map: &mut HashMap<Ref<C>, C::Record>,
+    change: &Change,
+    is_wanted: impl FnOnce(bool, &C::Record) -> bool,
+) {
+    let Some((object, record)) = change.of::<C>() else {
+        return;
+    };
+    let there = record.filter(|_| change.op != ChangeOp::Del);
+    match there.filter(|record| is_wanted(map.contains_key(&object), record)) {
+        Some(record) => {
+            map.insert(object, record.clone());
+        }
+        // It is gone, or is none of ours any more, or could not be read: then the pool has to be asked.
+        None => {
+            map.remove(&object);
+        }
+    }
+}
