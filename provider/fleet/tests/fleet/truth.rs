@@ -146,7 +146,7 @@ impl Shape {
         }
     }
 
-    fn configure(&self, pools: &mut Vec<PoolSettings>) {
+    fn configure(&self, pools: &mut [PoolSettings]) {
         pools[0].max_servers = self.max_servers;
         pools[0].cpu_overcommit = self.overcommit;
     }
