@@ -8,6 +8,7 @@ use xenapi::{Filter, Ref, Vm, VmRecord};
 
 use crate::choices::Choices;
 use crate::error::{Error, VmName, What};
+use crate::inventory::{Freshness, Inventory};
 use crate::lease::VmMarks;
 use crate::pool::{Member, related};
 use crate::server::{Named, Server};
@@ -72,10 +73,7 @@ pub(crate) async fn find(members: &[Arc<Member>], query: &ServerQuery) -> Result
 
 /// All servers that pass a filter, sorted by pool, name and UUID.
 pub(crate) async fn list(members: &[Arc<Member>], filter: &ListFilter) -> Result<Vec<Server>, Error> {
-    let all = guests();
-    let reads = members
-        .iter()
-        .map(|member| servers_where(member, &all, |vm| passes(filter, vm)));
+    let reads = members.iter().map(|member| listed(member, filter));
     let mut found: Vec<Server> = join_all(reads)
         .await
         .into_iter()
@@ -85,6 +83,22 @@ pub(crate) async fn list(members: &[Arc<Member>], filter: &ListFilter) -> Result
         .collect();
     sort(&mut found);
     Ok(found)
+}
+
+/// The servers of one pool that pass a filter: dynvm's own as the inventory has them, others as the pool lists them.
+async fn listed(member: &Arc<Member>, filter: &ListFilter) -> Result<Vec<Server>, Error> {
+    if filter.managed == Some(true) {
+        let see = |inventory: &Inventory| {
+            let found = inventory.servers().matching(|vm| passes(filter, vm))?;
+            let fabric = inventory.fabric();
+            Some(found.iter().map(|loaded| view::server(fabric, loaded)).collect())
+        };
+        if let Some(servers) = member.live.look(member, Freshness::OwnWrites, see).await? {
+            return Ok(servers);
+        }
+        // Something of a server has not been seen: the pool is asked.
+    }
+    servers_where(member, &guests(), |vm| passes(filter, vm)).await
 }
 
 /// What is neither template, snapshot nor control domain.

@@ -124,6 +124,12 @@ impl Servers {
         })
     }
 
+    /// All marked VMs that match, with all that belongs to them; `None` if a part of one has not been seen.
+    pub(crate) fn matching(&self, is_meant: impl Fn(&VmRecord) -> bool) -> Option<Vec<Loaded>> {
+        let meant = self.vms.values().filter(|record| is_meant(record));
+        meant.map(|record| self.loaded(record.uuid)).collect()
+    }
+
     /// Keeps disks that are no server's from now on, such as a template's.
     pub(super) fn keep(&mut self, disks: &[(Ref<Vdi>, VdiRecord)]) {
         for (vdi, record) in disks {
