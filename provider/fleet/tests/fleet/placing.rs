@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleet::{CreateFailure, Error, Server, ServerSpec, Subject};
-use sim::world::{HostSpec, UserSpec};
+use fleet::{CreateFailure, Error, Image, Server, ServerSpec, Subject};
+use futures::StreamExt as _;
+use sim::world::{HostSpec, NetworkSpec, PoolSpec, SrSpec, TemplateSpec, UserSpec};
 use sim::{FaultKind, FaultRule, World};
 
 use crate::lab::{Lab, spec};
@@ -168,4 +169,74 @@ async fn a_labelled_pool_takes_only_those_who_ask_for_it() {
         assert!(error.to_string().contains(says), "{error}");
         assert_eq!(error.subject(), Subject::PoolLabels);
     }
+}
+
+/// Four pools of two hosts and two SRs, with a template on each SR.
+fn four_pools() -> World {
+    let mut world = World::default();
+    for number in 1..=4 {
+        let mut pool = PoolSpec::default();
+        for host in ["a", "b"] {
+            let spec = HostSpec {
+                cpus: 512,
+                memory_gib: 600,
+                ..HostSpec::default()
+            };
+            pool.hosts.insert(format!("xen{number}{host}"), spec);
+        }
+        pool.networks.insert(
+            "lan".to_owned(),
+            NetworkSpec {
+                device: "eth0".to_owned(),
+                ..NetworkSpec::default()
+            },
+        );
+        for (sr, template) in [("ssd", "tmpl-debian12"), ("nvme", "tmpl-centos7")] {
+            let spec = SrSpec {
+                kind: "nfs".to_owned(),
+                shared: true,
+                size_gib: 40_000,
+                default: sr == "ssd",
+                ..SrSpec::default()
+            };
+            pool.srs.insert(sr.to_owned(), spec);
+            let spec = TemplateSpec {
+                sr: Some(sr.to_owned()),
+                networks: vec!["lan".to_owned()],
+                ..TemplateSpec::default()
+            };
+            pool.templates.insert(template.to_owned(), spec);
+        }
+        world.pools.insert(format!("lab{number}"), pool);
+    }
+    world
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_hundred_servers_spread_over_eight_hosts_by_at_most_one() {
+    let lab = Lab::of(four_pools()).await;
+    let create = |n: usize| {
+        let mut wanted = quick(&format!("web-{n}"));
+        wanted.image = Image::Os(["debian12", "centos7"][n % 2].to_owned());
+        lab.create(wanted)
+    };
+    let made: Vec<_> = futures::stream::iter((0..400).map(create))
+        .buffer_unordered(100)
+        .collect()
+        .await;
+    let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+    for server in made {
+        *counts.entry(server.unwrap().resident_host.unwrap()).or_default() += 1;
+    }
+    assert_eq!(
+        counts.values().copied().collect::<BTreeSet<_>>(),
+        BTreeSet::from([50]),
+        "{counts:?}"
+    );
+    let starts = lab
+        .requests()
+        .iter()
+        .filter(|request| request.method.starts_with("VM.start"))
+        .count();
+    assert_eq!(starts, 400, "none was refused");
 }
