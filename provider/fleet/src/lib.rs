@@ -22,6 +22,7 @@ mod placement;
 mod pool;
 mod server;
 mod spec;
+pub mod ticket;
 mod view;
 
 pub use address::{Missed, is_usable};

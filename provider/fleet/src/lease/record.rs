@@ -57,6 +57,12 @@ pub struct SpecRecord {
     /// The hash of the user data, when there was any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_data: Option<String>,
+    /// The ticket it was made under, which therefore holds no room for it any more; see [`crate::ticket`].
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "maybe_ulid_text")]
+    pub ticket: Option<Ulid>,
+    /// The reservation that it draws from.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "maybe_ulid_text")]
+    pub reservation: Option<Ulid>,
 }
 
 impl SpecRecord {
@@ -91,6 +97,24 @@ mod ulid_text {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Ulid, D::Error> {
         let text = String::deserialize(deserializer)?;
         Ulid::from_string(&text).map_err(|_| D::Error::custom("not a ULID"))
+    }
+}
+
+mod maybe_ulid_text {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+    use ulid::Ulid;
+
+    pub(super) fn serialize<S: Serializer>(id: &Option<Ulid>, serializer: S) -> Result<S::Ok, S::Error> {
+        match id {
+            Some(id) => serializer.collect_str(id),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ulid>, D::Error> {
+        Option::<String>::deserialize(deserializer)?
+            .map(|text| Ulid::from_string(&text).map_err(|_| D::Error::custom("not a ULID")))
+            .transpose()
     }
 }
 
@@ -141,9 +165,13 @@ mod tests {
             provider: "0.1.0".into(),
             created_at: "2026-11-20T10:00:00Z".parse().unwrap(),
             user_data: None,
+            ticket: Some(Ulid(8)),
+            reservation: Some(Ulid(9)),
         };
         assert_eq!(serde_json::from_str::<SpecRecord>(&spec.to_json()).unwrap(), spec);
         spec.template_uuid = None;
+        spec.ticket = None;
+        spec.reservation = None;
         spec.os = None;
         spec.template_name.clear();
         assert_eq!(serde_json::from_str::<SpecRecord>(&spec.to_json()).unwrap(), spec);

@@ -57,7 +57,7 @@ pub enum Expiry {
 #[derive(Debug, Clone)]
 enum Spec {
     Absent,
-    Read(SpecRecord),
+    Read(Box<SpecRecord>),
     Unreadable,
 }
 

@@ -154,6 +154,8 @@ fn inscription(plan: &Plan, made: &Made, vm: Uuid) -> Inscription {
         provider: plan.origin.version.clone(),
         created_at: made.created_at,
         user_data: None,
+        ticket: None,
+        reservation: None,
     };
     Inscription { marks, spec }
 }
@@ -195,6 +197,8 @@ mod tests {
             provider: "0.1.0".into(),
             created_at: "2026-11-20T10:10:00Z".parse().unwrap(),
             user_data: None,
+            ticket: None,
+            reservation: None,
         };
         Inscription {
             marks: [

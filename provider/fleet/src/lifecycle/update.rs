@@ -336,6 +336,8 @@ fn new_spec(key: &ServerKey, asked: &Asked, now: Timestamp) -> SpecRecord {
         provider: asked.origin.version.clone(),
         created_at: birth.created_at,
         user_data: None,
+        ticket: None,
+        reservation: None,
     }
 }
 
