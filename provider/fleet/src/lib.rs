@@ -20,6 +20,7 @@ mod lifecycle;
 mod list;
 mod placement;
 mod pool;
+pub mod reservation;
 mod server;
 mod spec;
 pub mod ticket;

@@ -97,6 +97,20 @@ impl Taking {
         &self.ticket
     }
 
+    /// The ticket, when all is over.
+    pub fn into_ticket(self) -> Ticket {
+        self.ticket
+    }
+
+    /// The number that it may stand under.
+    pub fn number(&self) -> Option<u64> {
+        match (&self.phase, self.place) {
+            (Phase::Adding(number), _) => Some(*number),
+            (_, Place::Tried(number) | Place::Sure(number)) => Some(number),
+            (_, Place::None) => None,
+        }
+    }
+
     fn hear(&mut self, phase: Phase, heard: &Heard<'_>) -> Phase {
         match (phase, heard) {
             (Phase::Read, Heard::Read(board, now)) => match self.find(board) {

@@ -144,6 +144,19 @@ impl Ticket {
         }
     }
 
+    /// The ticket that takes the place of this one of a reservation, which stands under that number: with the same size and time as
+    /// long as nobody changes them in it.
+    #[must_use]
+    pub fn changed(&self, number: u64, id: Ulid) -> Self {
+        let of = self.reservation().unwrap_or(self.id);
+        let kind = Kind::Change { of, replaces: number };
+        Self {
+            id,
+            kind,
+            ..self.clone()
+        }
+    }
+
     /// Prints it as the value of its key.
     pub fn to_json(&self) -> String {
         let (kind, of, replaces) = match self.kind {

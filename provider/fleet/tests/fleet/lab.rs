@@ -68,6 +68,14 @@ impl Lab {
         xenapi::Pool::new(self.settings[0].connection.clone()).unwrap()
     }
 
+    /// A connection to the pool as another user's.
+    pub(crate) fn client_of(&self, username: &str, password: &str) -> Arc<xenapi::Pool> {
+        let mut connection = self.settings[0].connection.clone();
+        connection.username = username.into();
+        connection.password = password.to_owned().into();
+        xenapi::Pool::new(connection).unwrap()
+    }
+
     pub(crate) async fn create(&self, spec: ServerSpec) -> Result<Server, CreateFailure> {
         self.fleet.create(spec, CancellationToken::new(), &|_| {}).await
     }

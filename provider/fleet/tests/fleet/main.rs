@@ -9,6 +9,7 @@
 mod addresses;
 mod budget;
 mod deleting;
+mod desk;
 mod disks;
 mod errors;
 mod faults;

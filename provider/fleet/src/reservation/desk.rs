@@ -1,0 +1,220 @@
+//! One pool's desk, for one process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use ulid::Ulid;
+use xenapi::{PoolObject, Ref};
+
+use super::drive::{Driver, Halt, Nowhere, read};
+use super::wait::Waiting;
+use crate::error::Error;
+use crate::ticket::{Board, Clearing, Line, Machine, Refusal, Released, Releasing, Room, Taken, Taking, Ticket};
+
+/// What the desk asks of whoever knows the pool.
+pub trait Surroundings: Sync {
+    /// What a look shows.
+    type Room: Room + Send;
+
+    /// What the coordinator's clock shows, right to some seconds.
+    ///
+    /// # Errors
+    /// It could not be read.
+    fn now(&self) -> impl Future<Output = Result<Timestamp, Error>> + Send;
+
+    /// Looks at the pool's servers. What was seen before the call does not count: the tickets are read first.
+    ///
+    /// # Errors
+    /// They could not be seen.
+    fn look(&self) -> impl Future<Output = Result<Self::Room, Error>> + Send;
+}
+
+/// A ticket that was admitted. Nobody relies on it within [`crate::ticket::MARGIN`] of its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pass {
+    /// The ticket.
+    pub ticket: Ticket,
+    /// Its number in the pool.
+    pub number: u64,
+}
+
+/// What came of asking for a ticket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Admission {
+    /// The room is held until the pass is released or its time is over.
+    Held(Pass),
+    /// There is none, and nothing is left of the ticket.
+    Refused(Refusal),
+    /// The ticket never stayed in the pool: something else keeps writing there.
+    Unsettled,
+    /// The role may not write tickets. It was said.
+    NoRole,
+}
+
+/// What came of clearing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tidied {
+    /// So many numbers were cleared.
+    Cleared(u32),
+    /// The role may not. It was said.
+    NoRole,
+}
+
+/// Takes, releases and clears the tickets of a pool. One for each pool and process.
+pub struct Desk {
+    client: Arc<xenapi::Pool>,
+    pool: Ref<PoolObject>,
+    tasks: TaskTracker,
+    is_denied: AtomicBool,
+}
+
+impl Desk {
+    /// Makes one; contacts nothing. What may be done later is done in `tasks`.
+    pub fn new(client: Arc<xenapi::Pool>, pool: Ref<PoolObject>, tasks: TaskTracker) -> Arc<Self> {
+        Arc::new(Self {
+            client,
+            pool,
+            tasks,
+            is_denied: AtomicBool::new(false),
+        })
+    }
+
+    /// Takes a ticket. Refused, it stands in line for at most `patience`, or until `cancel`; 0 s is no line at all. The ticket's own
+    /// time must be longer than that.
+    ///
+    /// Dropped half-way it may leave a ticket behind, which ends by its time.
+    ///
+    /// # Errors
+    /// The pool could not be asked. What may have been taken is released, or ends by its time.
+    pub async fn take(
+        self: &Arc<Self>,
+        ticket: Ticket,
+        patience: Duration,
+        around: &impl Surroundings,
+        cancel: &CancellationToken,
+    ) -> Result<Admission, Error> {
+        if self.is_denied.load(Ordering::Acquire) {
+            return Ok(Admission::NoRole);
+        }
+        let line = if patience.is_zero() { Line::Leave } else { Line::Stay };
+        let waiting = (line == Line::Stay).then(|| Waiting::begin(&self.client, &self.pool, patience, cancel));
+        let mut driver = Driver::new(&self.client, &self.pool, around, waiting);
+        let mut taking = Taking::new(ticket, line);
+        let ended = driver.drive(&mut taking).await;
+        if let Some((board, now)) = driver.into_seen() {
+            self.clear_later(board, now);
+        }
+        match ended {
+            Ok(taken) => Ok(admission(taken, taking)),
+            Err(Halt::NoRole(cause)) => {
+                self.deny(&cause);
+                Ok(Admission::NoRole)
+            }
+            Err(Halt::Failed(error)) => {
+                if let Some(number) = taking.number() {
+                    let own = Releasing::new([(number, taking.ticket().id)]);
+                    // What cannot be released now either ends by its time; the first error says more than this one.
+                    drop(self.carry_out(own).await);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Releases a ticket. Once more is harmless.
+    ///
+    /// # Errors
+    /// The pool refused it; the ticket ends by its time.
+    pub async fn release(&self, pass: &Pass) -> Result<Released, Error> {
+        let releasing = Releasing::new([(pass.number, pass.ticket.id)]);
+        self.carry_out(releasing).await.map_err(Halt::into_error)
+    }
+
+    /// Releases all tickets of a reservation, as far as they are there.
+    ///
+    /// # Errors
+    /// The pool could not be read, or refused it; the tickets end by their time.
+    pub async fn release_reservation(&self, of: Ulid) -> Result<Released, Error> {
+        let board = self.board().await?;
+        let own = board.live(Timestamp::MIN);
+        let own = own.filter(|(_, ticket)| ticket.reservation() == Some(of));
+        let releasing = Releasing::new(own.map(|(number, ticket)| (number, ticket.id)));
+        self.carry_out(releasing).await.map_err(Halt::into_error)
+    }
+
+    /// Reads all tickets.
+    ///
+    /// # Errors
+    /// The pool could not be read.
+    pub async fn board(&self) -> Result<Board, Error> {
+        read(&self.client, &self.pool).await
+    }
+
+    /// Clears away what is released or over.
+    ///
+    /// # Errors
+    /// The pool could not be asked, or refused it.
+    pub async fn clear(&self, board: &Board, now: Timestamp) -> Result<Tidied, Error> {
+        match self.carry_out(Clearing::new(board, now)).await {
+            Ok(cleared) => Ok(Tidied::Cleared(cleared)),
+            Err(Halt::NoRole(cause)) => {
+                self.deny(&cause);
+                Ok(Tidied::NoRole)
+            }
+            Err(Halt::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Clears without making anybody wait.
+    fn clear_later(self: &Arc<Self>, board: Board, now: Timestamp) {
+        if board.leftovers(now).is_empty() || self.is_denied.load(Ordering::Acquire) {
+            return;
+        }
+        let desk = Arc::clone(self);
+        self.tasks.spawn(async move {
+            if let Err(error) = desk.clear(&board, now).await {
+                tracing::debug!(%error, "tickets are left for somebody else to clear");
+            }
+        });
+    }
+
+    async fn carry_out<M: Machine>(&self, mut machine: M) -> Result<M::End, Halt> {
+        let mut driver = Driver::new(&self.client, &self.pool, &Nowhere, None);
+        driver.drive(&mut machine).await
+    }
+
+    /// Says, once, what the role lacks.
+    fn deny(&self, cause: &xenapi::Error) {
+        if !self.is_denied.swap(true, Ordering::AcqRel) {
+            tracing::warn!(
+                pool = self.client.name(),
+                role = "pool-operator",
+                %cause,
+                "this user may not write tickets: room in this pool is not held against other processes"
+            );
+        }
+    }
+}
+
+fn admission(taken: Taken, taking: Taking) -> Admission {
+    match taken {
+        Taken::Admitted(number) => Admission::Held(Pass {
+            ticket: taking.into_ticket(),
+            number,
+        }),
+        Taken::Refused(refusal) => Admission::Refused(refusal),
+        Taken::Unsettled => Admission::Unsettled,
+    }
+}
+
+impl Pass {
+    /// The ticket that takes the place of this one, the pass of a reservation: with another size or time, once those are changed.
+    pub fn change(&self, id: Ulid) -> Ticket {
+        self.ticket.changed(self.number, id)
+    }
+}
