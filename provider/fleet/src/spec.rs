@@ -65,6 +65,8 @@ pub struct ServerSpec {
     pub pool_labels: BTreeSet<String>,
     /// Host name or UUID; the least loaded one without it.
     pub host: Option<String>,
+    /// The reservation to draw from.
+    pub reservation: Option<Ulid>,
     /// SR name or UUID, before the pool's setting.
     pub storage: Option<String>,
     /// Network name or UUID, before the pool's setting.

@@ -25,6 +25,7 @@ pub(super) fn spec(planned: &Value, ip_timeout: Option<Duration>) -> Result<Serv
         pool: text(planned, "pool"),
         pool_labels: BTreeSet::new(),
         host: None,
+        reservation: None,
         storage: text(planned, "storage"),
         network: text(planned, "network"),
         mac_address: text(planned, "mac_address"),

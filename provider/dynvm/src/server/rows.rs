@@ -174,6 +174,7 @@ mod tests {
             pool: None,
             pool_labels: BTreeSet::new(),
             host: None,
+            reservation: None,
             storage: None,
             network: None,
             mac_address: None,
@@ -244,6 +245,7 @@ mod tests {
         let expected = ServerRow {
             owner: None,
             host: None,
+            reservation: None,
             template: None,
             ip_addresses: BTreeSet::new(),
             expires_at: None,

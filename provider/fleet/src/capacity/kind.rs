@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ulid::Ulid;
 use xenapi::{Host, Network, Ref, Sr, VmRecord};
 
 use super::formula::Need;
 use crate::inventory::Servers;
-use crate::pool::Disks;
+use crate::pool::{Disks, Fabric};
+use crate::ticket::PerServer;
 
 const MIB: u64 = 1 << 20;
 /// A page of a guest's page tables, in bytes.
@@ -26,6 +28,8 @@ pub(crate) struct Kind {
     pub(crate) networks: Vec<Ref<Network>>,
     /// The only host that may have it.
     pub(crate) host: Option<Ref<Host>>,
+    /// The reservation that it is made in, and the hosts on which that holds room.
+    pub(crate) reservation: Option<(Ulid, Vec<Ref<Host>>)>,
 }
 
 impl Kind {
@@ -49,6 +53,7 @@ impl Kind {
             disks: None,
             networks: Vec::new(),
             host: None,
+            reservation: None,
         }
     }
 
@@ -64,6 +69,7 @@ impl Kind {
             disks: None,
             networks: Vec::new(),
             host: None,
+            reservation: None,
         }
     }
 
@@ -89,6 +95,33 @@ impl Kind {
         counted
             .map(|(vdi, disk)| disks.base_copy_bytes(disk, servers.disk(vdi).unwrap_or(disk)))
             .sum()
+    }
+
+    /// Puts it into a reservation, which holds room on these hosts.
+    #[must_use]
+    pub(crate) fn in_reservation(mut self, of: Ulid, hosts: Vec<Ref<Host>>) -> Self {
+        self.reservation = Some((of, hosts));
+        self
+    }
+
+    /// Says whether a host may have it at all.
+    pub(crate) fn is_for(&self, host: &Ref<Host>) -> bool {
+        let in_reservation = self.reservation.as_ref().is_none_or(|(_, hosts)| hosts.contains(host));
+        in_reservation && self.host.as_ref().is_none_or(|only| only == host)
+    }
+
+    /// What one server needs, as a ticket says it.
+    pub(crate) fn per_server(&self, fabric: &Fabric) -> PerServer {
+        let disks = self
+            .storage
+            .iter()
+            .filter_map(|(sr, bytes)| Some((fabric.sr_uuid(sr)?, *bytes)));
+        PerServer {
+            vcpus: self.need.cpus,
+            memory_bytes: self.need.memory,
+            disk_bytes: disks.collect(),
+            os: self.os.clone(),
+        }
     }
 
     /// Adds a network that the server is on.

@@ -1,6 +1,8 @@
 //! Room: how many servers of a kind each pool can take now.
 
+mod coming;
 mod formula;
+mod held;
 mod kind;
 mod room;
 
@@ -10,6 +12,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub use self::formula::{Ceiling, Fit, HostRoom, Limit, Need, PoolRoom, StorageRoom};
+pub(crate) use self::held::HeldRoom;
 pub(crate) use self::kind::{Kind, overhead_of};
 pub(crate) use self::room::Room;
 
@@ -49,6 +52,8 @@ pub struct PoolCapacity {
     pub storage_free_bytes: u64,
     /// All bytes of that SR.
     pub storage_total_bytes: u64,
+    /// Servers for which reservations hold room.
+    pub reserved: u32,
     /// dynvm servers that are being created.
     pub in_progress: u32,
     /// Each host, sorted by name.
@@ -152,8 +157,7 @@ async fn kind_in(member: &Arc<Member>, query: &CapacityQuery) -> Result<Kind, Er
 impl Member {
     /// The room for a kind of server that a picture of this pool shows.
     pub(crate) fn room(&self, inventory: &crate::inventory::Inventory, kind: &Kind, now: Timestamp) -> Room {
-        let under_way = self.ledger.under_way(inventory);
-        Room::of(inventory, &self.settings, kind, &under_way, now)
+        Room::of(inventory, &self.settings, kind, &self.ours(inventory), now)
     }
 }
 
@@ -173,6 +177,7 @@ impl PoolCapacity {
             memory_total_mib: usable().map(|host| host.memory_total >> 20).sum(),
             storage_free_bytes: tightest.map_or(0, StorageRoom::free),
             storage_total_bytes: tightest.and_then(|storage| storage.total).unwrap_or_default(),
+            reserved: room.reserved,
             in_progress: room.in_progress,
             hosts: hosts.iter().map(|host| HostCapacity::new(host, need)).collect(),
             storages: storages.iter().map(StorageCapacity::new).collect(),

@@ -1,140 +1,126 @@
 //! The room that a pool's inventory shows for a kind of server, less what this process has under way.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use xenapi::{Host, Ref, Sr};
 
-use super::formula::{Ceiling, HostRoom, Limit, PoolRoom, StorageRoom};
+use super::coming::{Coming, coming, holds};
+use super::formula::{Ceiling, HostRoom, Limit, Need, PoolRoom, StorageRoom};
 use super::kind::Kind;
 use crate::config::PoolSettings;
 use crate::inventory::Inventory;
-use crate::pool::{Fabric, HostView, UnderWay};
+use crate::pool::{Fabric, HostView, Ours, UnderWay};
+use crate::ticket::Hold;
 
-/// A pool's room, and which host each row of it is.
+/// A pool's room, and which host, SR and alias each row of it is about.
 #[derive(Debug, Clone)]
 pub(crate) struct Room {
     pub(crate) room: PoolRoom,
     pub(crate) hosts: Vec<Ref<Host>>,
+    srs: Vec<Ref<Sr>>,
+    /// The OS alias whose servers a ceiling counts; none for all servers.
+    ceilings_of: Vec<Option<String>>,
     /// The only host that was asked for.
     pub(crate) asked: Option<Ref<Host>>,
     /// Servers of dynvm that are being created.
     pub(crate) in_progress: u32,
+    /// Servers for which reservations hold room.
+    pub(crate) reserved: u32,
 }
 
 impl Room {
-    /// Looks for it. `now` is the coordinator's time.
-    pub(crate) fn of(
-        inventory: &Inventory,
-        settings: &PoolSettings,
-        kind: &Kind,
-        under_way: &[UnderWay],
-        now: Timestamp,
-    ) -> Self {
-        let fabric = inventory.fabric();
-        let coming = coming(inventory, under_way, now);
-        let (hosts, mut rows): (Vec<_>, Vec<_>) = fabric
-            .hosts()
-            .map(|view| {
-                let row = host_room(inventory, settings, kind, &view);
-                (view.host.clone(), row)
-            })
-            .unzip();
-        for load in &coming {
-            put(&mut rows, &hosts, load);
+    /// The room beside what is shown and what is coming. `now` is the coordinator's time.
+    pub(crate) fn of(inventory: &Inventory, settings: &PoolSettings, kind: &Kind, ours: &Ours, now: Timestamp) -> Self {
+        let mut holds = holds(inventory, ours, now);
+        // What a server is made in is no obstacle to it.
+        let own = kind.reservation.as_ref().map(|(of, _)| *of);
+        holds.retain(|hold| hold.reservation.is_none() || hold.reservation != own);
+        let mut room = Self::shown(inventory, settings, kind);
+        for load in coming(inventory, ours, &holds, now) {
+            room.put(&load);
         }
+        room.in_progress = in_progress(inventory, ours, &holds, now);
+        room.reserved = reserved(&holds);
+        room
+    }
+
+    /// The room beside what the inventory shows, and nothing else.
+    pub(super) fn shown(inventory: &Inventory, settings: &PoolSettings, kind: &Kind) -> Self {
+        let fabric = inventory.fabric();
+        let (hosts, rows) = fabric
+            .hosts()
+            .map(|view| (view.host.clone(), host_room(inventory, settings, kind, &view)))
+            .unzip();
         let storages = kind.storage.iter().map(|(sr, per_server)| {
-            let promised: u64 = coming.iter().filter_map(|load| load.storage.get(sr)).sum();
             let record = fabric.sr(sr);
             StorageRoom {
                 name: record.map(|record| record.name_label.clone()).unwrap_or_default(),
                 total: record.map_or(Some(0), |record| u64::try_from(record.physical_size).ok()),
-                used: record.map_or(0, |record| bytes(record.physical_utilisation))
-                    + inventory.servers().promised(sr)
-                    + promised,
+                used: record.map_or(0, |record| bytes(record.physical_utilisation)) + inventory.servers().promised(sr),
                 per_server: *per_server,
                 base_copy: kind.base_copy_bytes(sr, inventory.servers()),
             }
         });
+        let (ceilings_of, ceilings) = ceilings(inventory, settings, kind.os.as_ref()).into_iter().unzip();
         Self {
             room: PoolRoom {
                 storages: storages.collect(),
-                ceilings: ceilings(inventory, settings, kind, &coming),
+                ceilings,
                 hosts: rows,
             },
             hosts,
+            srs: kind.storage.keys().cloned().collect(),
+            ceilings_of,
             asked: kind.host.clone(),
-            in_progress: in_progress(inventory, &coming, now),
+            in_progress: 0,
+            reserved: 0,
+        }
+    }
+
+    /// The room without some hosts.
+    pub(crate) fn without(mut self, hosts: &[Ref<Host>]) -> Self {
+        for (host, row) in self.hosts.iter().zip(&mut self.room.hosts) {
+            if hosts.contains(host) {
+                row.bar = Some(Limit::HostDisabled);
+            }
+        }
+        self
+    }
+
+    /// Takes something more of it: on its host, or where there is most room, as the pool itself would.
+    pub(super) fn put(&mut self, load: &Coming) {
+        let rows = &mut self.room.hosts;
+        let need = Need {
+            cpus: load.cpus,
+            memory: load.memory,
+        };
+        let at = match &load.host {
+            Some(host) => self.hosts.iter().position(|known| known == host),
+            None => {
+                let open = rows.iter().enumerate().filter(|(_, row)| row.bar.is_none());
+                let most = open.max_by_key(|(_, row)| (row.takes(&need).available, row.memory_free()));
+                most.map(|(at, _)| at)
+            }
+        };
+        if let Some(row) = at.and_then(|at| rows.get_mut(at)) {
+            row.put(&need, 1);
+        }
+        for (sr, row) in self.srs.iter().zip(&mut self.room.storages) {
+            row.used += load.storage.get(sr).copied().unwrap_or_default();
+        }
+        for (os, ceiling) in self.ceilings_of.iter().zip(&mut self.room.ceilings) {
+            if os.is_none() || *os == load.os {
+                ceiling.present = ceiling.present.saturating_add(load.servers);
+            }
         }
     }
 }
 
-/// What is about to be taken and the inventory does not show: each part until it is shown.
-#[derive(Debug)]
-struct Coming {
-    cpus: u32,
-    memory: u64,
-    host: Option<Ref<Host>>,
-    storage: BTreeMap<Ref<Sr>, u64>,
-    os: Option<String>,
-    is_server: bool,
-}
-
-/// The servers of this process that are under way, then those of others whose creation is not over.
-fn coming(inventory: &Inventory, under_way: &[UnderWay], now: Timestamp) -> Vec<Coming> {
-    let own = under_way.iter().map(|entry| {
-        let vm = entry.vm.as_ref();
-        let is_placed = vm.is_some_and(|vm| inventory.guests().is_placed(&vm.reference));
-        let has_disks = vm.is_some_and(|vm| inventory.servers().has_own_disk(vm.uuid));
-        Coming {
-            cpus: if is_placed { 0 } else { entry.need.cpus },
-            memory: if is_placed { 0 } else { entry.need.memory },
-            host: entry.host.clone(),
-            storage: if has_disks {
-                BTreeMap::new()
-            } else {
-                entry.storage.clone()
-            },
-            os: entry.os.clone(),
-            is_server: vm.is_none_or(|vm| inventory.guests().server(&vm.reference).is_none()),
-        }
-    });
-    let is_own = |vm: &Ref<xenapi::Vm>| {
-        let mut known = under_way.iter().filter_map(|entry| entry.vm.as_ref());
-        known.any(|own| own.reference == *vm)
-    };
-    let others = inventory.guests().servers().filter_map(|(vm, born)| {
-        let is_coming = born.creating_until.is_some_and(|until| until > now) && !inventory.guests().is_placed(vm);
-        let uses = inventory.guests().needs_of(vm).filter(|_| is_coming && !is_own(vm))?;
-        Some(Coming {
-            cpus: u32::try_from(uses.cpus).unwrap_or(u32::MAX),
-            memory: uses.memory,
-            host: None,
-            storage: BTreeMap::new(),
-            os: None,
-            is_server: false,
-        })
-    });
-    own.chain(others).collect()
-}
-
-/// Puts it on its host, or where there is most room, as the pool itself would.
-fn put(rows: &mut [HostRoom], hosts: &[Ref<Host>], load: &Coming) {
-    let need = super::Need {
-        cpus: load.cpus,
-        memory: load.memory,
-    };
-    let at = match &load.host {
-        Some(host) => hosts.iter().position(|known| known == host),
-        None => {
-            let open = rows.iter().enumerate().filter(|(_, row)| row.bar.is_none());
-            open.max_by_key(|(_, row)| (row.takes(&need).available, row.memory_free()))
-                .map(|(at, _)| at)
-        }
-    };
-    if let Some(row) = at.and_then(|at| rows.get_mut(at)) {
-        row.put(&need, 1);
-    }
+fn reserved(holds: &[Hold]) -> u32 {
+    let held = holds
+        .iter()
+        .filter(|hold| hold.reservation.is_some())
+        .map(|hold| hold.servers);
+    held.fold(0, u32::saturating_add)
 }
 
 fn host_room(inventory: &Inventory, settings: &PoolSettings, kind: &Kind, view: &HostView<'_>) -> HostRoom {
@@ -155,7 +141,7 @@ fn host_room(inventory: &Inventory, settings: &PoolSettings, kind: &Kind, view: 
 
 /// Why a host takes no such server.
 fn bar(fabric: &Fabric, kind: &Kind, view: &HostView<'_>) -> Option<Limit> {
-    let is_asked = kind.host.as_ref().is_none_or(|host| host == view.host);
+    let is_asked = kind.is_for(view.host);
     if !view.is_usable || !is_asked {
         Some(Limit::HostDisabled)
     } else if !kind.storage.keys().all(|sr| fabric.sees(view.host, sr)) {
@@ -171,35 +157,40 @@ fn bar(fabric: &Fabric, kind: &Kind, view: &HostView<'_>) -> Option<Limit> {
     }
 }
 
-fn ceilings(inventory: &Inventory, settings: &PoolSettings, kind: &Kind, coming: &[Coming]) -> Vec<Ceiling> {
-    let unseen = coming.iter().filter(|load| load.is_server).map(|load| &load.os);
-    let oses = || {
-        inventory
+/// The ceilings that hold, each with the alias that it is about.
+fn ceilings(inventory: &Inventory, settings: &PoolSettings, os: Option<&String>) -> Vec<(Option<String>, Ceiling)> {
+    let there = |of: Option<&String>| {
+        let servers = inventory
             .guests()
             .servers()
-            .map(|(_, born)| &born.os)
-            .chain(unseen.clone())
+            .filter(|(_, born)| of.is_none() || born.os.as_ref() == of);
+        u32::try_from(servers.count()).unwrap_or(u32::MAX)
     };
-    let ceiling = |max: u32, present: usize| Ceiling {
-        max,
-        present: u32::try_from(present).unwrap_or(u32::MAX),
+    let ceiling = |max: u32, of: Option<&String>| {
+        let present = there(of);
+        (of.cloned(), Ceiling { max, present })
     };
-    let all = settings.max_servers.map(|max| ceiling(max, oses().count()));
-    let by_os = kind.os.as_ref().and_then(|os| {
-        let max = settings.max_servers_by_os.get(os)?;
-        Some(ceiling(
-            *max,
-            oses().filter(|present| present.as_ref() == Some(os)).count(),
-        ))
-    });
+    let all = settings.max_servers.map(|max| ceiling(max, None));
+    let by_os = os.and_then(|os| Some(ceiling(*settings.max_servers_by_os.get(os)?, Some(os))));
     all.into_iter().chain(by_os).collect()
 }
 
-fn in_progress(inventory: &Inventory, coming: &[Coming], now: Timestamp) -> u32 {
+/// The servers that are being created: those that are there, those of this process that are not, and those that others hold tickets
+/// for.
+fn in_progress(inventory: &Inventory, ours: &Ours, holds: &[Hold], now: Timestamp) -> u32 {
     let servers = inventory.guests().servers();
     let seen = servers.filter(|(_, born)| born.creating_until.is_some_and(|until| until > now));
-    let unseen = coming.iter().filter(|load| load.is_server);
-    u32::try_from(seen.count() + unseen.count()).unwrap_or(u32::MAX)
+    let is_there = |entry: &&UnderWay| {
+        let vm = entry.vm.as_ref();
+        vm.is_none_or(|vm| inventory.guests().server(&vm.reference).is_none())
+    };
+    let own = ours.servers.iter().filter(is_there);
+    let counted = u32::try_from(seen.count() + own.count()).unwrap_or(u32::MAX);
+    let held = holds
+        .iter()
+        .filter(|hold| hold.reservation.is_none())
+        .map(|hold| hold.servers);
+    held.fold(counted, u32::saturating_add)
 }
 
 fn handed_out(cpus: u32, overcommit: f64) -> u64 {

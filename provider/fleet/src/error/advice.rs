@@ -26,6 +26,8 @@ impl Error {
             Error::Ambiguous { .. } => "Name is not unique",
             Error::NoPoolFits { .. } => "No pool can take the server",
             Error::Full { .. } => "No room",
+            Error::Reservation { .. } => "Reservation cannot be used",
+            Error::TicketLost { .. } => "Tickets contested",
             Error::Refused { .. } => "Setting refused",
             Error::Call { cause, .. } => title_of_cause(cause),
             Error::CloneUnknown { .. } => "Outcome of the clone is unknown",
@@ -71,6 +73,7 @@ impl Error {
                 [(_, only)] => only.subject(),
                 _ => Subject::None,
             },
+            Error::Reservation { .. } => Subject::Reservation,
             Error::Refused { subject, .. } => subject.clone(),
             Error::Call { cause, .. } | Error::CloneUnknown { cause, .. } => subject_of_cause(cause),
             Error::NoAddress { missed, .. } => match missed {
@@ -87,6 +90,7 @@ impl Error {
             }
             Error::NoPools
             | Error::Full { .. }
+            | Error::TicketLost { .. }
             | Error::CreateTimeout { .. }
             | Error::Timeout { .. }
             | Error::Stopped { .. }
@@ -120,6 +124,8 @@ impl Error {
                 _ => "Put one of these right, or name a pool.".into(),
             },
             Error::Full { .. } => "Destroy servers, ask for smaller ones, or add a pool.".into(),
+            Error::Reservation { .. } => "Reserve anew, or leave out capacity_id.".into(),
+            Error::TicketLost { .. } => "Find the tool that writes other_config of the pool as a whole.".into(),
             Error::Refused { .. } => "Change the setting, or the template.".into(),
             Error::Call { cause, .. } => hint_of_cause(cause),
             Error::CloneUnknown { .. } => {
@@ -176,6 +182,8 @@ impl Error {
             | Error::Missing { .. }
             | Error::Ambiguous { .. }
             | Error::NoPoolFits { .. }
+            | Error::Reservation { .. }
+            | Error::TicketLost { .. }
             | Error::Refused { .. }
             | Error::CreateTimeout { .. }
             | Error::Timeout { .. }

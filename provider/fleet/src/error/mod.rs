@@ -38,6 +38,8 @@ pub enum Subject {
     Host,
     /// The labels of pools.
     PoolLabels,
+    /// The reservation.
+    Reservation,
     /// The memory.
     Memory,
     /// The vCPUs.
@@ -187,6 +189,20 @@ pub enum Error {
         pools: Vec<PoolCapacity>,
         /// What the pool said, when it was the pool that refused.
         cause: Option<xenapi::Error>,
+    },
+    /// A reservation cannot be drawn from.
+    #[error("the reservation {id} {why}")]
+    Reservation {
+        /// Its id.
+        id: String,
+        /// What is the matter with it.
+        why: &'static str,
+    },
+    /// A ticket did not stay.
+    #[error("no ticket stays in the other_config of pool {pool:?}: another tool keeps writing it back as a whole")]
+    TicketLost {
+        /// The pool.
+        pool: String,
     },
     /// A setting does not fit the template or the pool.
     #[error("{reason}, in pool {pool:?}")]

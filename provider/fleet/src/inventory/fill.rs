@@ -38,6 +38,7 @@ pub(super) async fn fill(member: &Arc<Member>) -> Result<(Inventory, Subscriptio
     }
     let inventory = Inventory {
         reached: fabric.token.clone(),
+        board: fabric.board(),
         fabric,
         guests,
         servers,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
+use ulid::Ulid;
 use xenapi::{Host, PowerState, Ref, Uuid, Vm, VmRecord};
 
 use crate::capacity::overhead_of;
@@ -46,6 +47,10 @@ pub(crate) struct Born {
     pub(crate) creating_until: Option<Timestamp>,
     /// The host that it runs on or is about to.
     pub(crate) host: Option<Ref<Host>>,
+    /// The ticket that it was made under.
+    pub(crate) ticket: Option<Ulid>,
+    /// The reservation that it draws from.
+    pub(crate) reservation: Option<Ulid>,
 }
 
 impl Guests {
@@ -176,6 +181,8 @@ impl Born {
             os: spec.and_then(|spec| spec.os.clone()),
             creating_until,
             host: host.cloned(),
+            ticket: spec.and_then(|spec| spec.ticket),
+            reservation: spec.and_then(|spec| spec.reservation),
         })
     }
 }

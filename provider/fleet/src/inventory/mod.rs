@@ -22,11 +22,13 @@ use std::sync::Arc;
 
 use xenapi::{Change, ChangeOp, EventClass, Token, Uuid, Vm};
 
+pub(crate) use self::guests::Born;
 pub(crate) use self::live::{Freshness, Live};
 
 use self::guests::Guests;
 pub(crate) use self::servers::Servers;
 use crate::pool::{Fabric, Loaded};
+use crate::ticket::{Board, Served};
 
 /// What is followed.
 const FOLLOWED: [EventClass; 12] = [
@@ -48,6 +50,8 @@ const FOLLOWED: [EventClass; 12] = [
 #[derive(Debug)]
 pub(crate) struct Inventory {
     fabric: Arc<Fabric>,
+    /// The tickets that the fabric shows.
+    board: Board,
     guests: Guests,
     servers: Servers,
     /// All changes up to here are in.
@@ -60,6 +64,25 @@ impl Inventory {
     /// The hosts, SRs and networks.
     pub(crate) fn fabric(&self) -> &Arc<Fabric> {
         &self.fabric
+    }
+
+    /// The tickets that are there.
+    pub(crate) fn board(&self) -> &Board {
+        &self.board
+    }
+
+    /// The servers that were made under tickets.
+    pub(crate) fn served(&self) -> Vec<Served> {
+        let made = self
+            .guests
+            .servers()
+            .filter(|(_, born)| born.ticket.or(born.reservation).is_some());
+        made.map(|(_, born)| Served {
+            ticket: born.ticket,
+            reservation: born.reservation,
+            host: born.host.as_ref().and_then(|host| self.fabric.host_uuid(host)),
+        })
+        .collect()
     }
 
     /// How far the changes go that are in.
@@ -97,6 +120,9 @@ impl Inventory {
             }
             (_, _, _) if change.class != EventClass::Vm => {
                 Arc::make_mut(&mut self.fabric).apply(change);
+                if change.class == EventClass::Pool {
+                    self.board = self.fabric.board();
+                }
             }
             // A VM whose record could not be read: what was known of it stays.
             (_, _, _) => {}

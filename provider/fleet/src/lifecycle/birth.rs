@@ -154,8 +154,8 @@ fn inscription(plan: &Plan, made: &Made, vm: Uuid) -> Inscription {
         provider: plan.origin.version.clone(),
         created_at: made.created_at,
         user_data: None,
-        ticket: None,
-        reservation: None,
+        ticket: plan.ticket,
+        reservation: plan.spec.reservation,
     };
     Inscription { marks, spec }
 }

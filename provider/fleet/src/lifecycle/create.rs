@@ -44,12 +44,21 @@ pub enum Progress {
 
 /// Makes a server; `steps` hears of it as soon as it is there.
 pub(crate) async fn create(plan: Plan, steps: &UnboundedSender<Progress>) -> Result<Server, CreateFailure> {
+    let made = attempts(&plan, steps).await;
+    // A cancelled creation waits for nothing any more: its ticket goes with the plan.
+    if !plan.bounds.cancel.is_cancelled() {
+        plan.release().await;
+    }
+    made
+}
+
+async fn attempts(plan: &Plan, steps: &UnboundedSender<Progress>) -> Result<Server, CreateFailure> {
     let attempts = plan.spec.ip_attempts.max(1);
     let mut attempt = 0;
     loop {
         attempt += 1;
         let mut made = None;
-        let error = match phases(&plan, &mut made, steps).await {
+        let error = match phases(plan, &mut made, steps).await {
             Ok(server) => return Ok(server),
             Err(error) => counted(error, attempt),
         };
@@ -59,11 +68,11 @@ pub(crate) async fn create(plan: Plan, steps: &UnboundedSender<Progress>) -> Res
         let is_worth_another = plan.bounds.remaining() > WORTH_ANOTHER;
         let again = matches!(error, Error::NoAddress { .. }) && attempt < attempts && is_worth_another;
         if !again {
-            return Err(ended(&plan, made, error, steps).await);
+            return Err(ended(plan, made, error, steps).await);
         }
         tracing::info!(pool = plan.member.name(), attempt, "no usable address: cloning again");
-        if let Err(undone) = undo(&plan, &made, steps).await {
-            return Err(not_undone(&plan, made, error, undone).await);
+        if let Err(undone) = undo(plan, &made, steps).await {
+            return Err(not_undone(plan, made, error, undone).await);
         }
     }
 }
@@ -83,7 +92,9 @@ async fn phases(plan: &Plan, made: &mut Option<Made>, steps: &UnboundedSender<Pr
     if plan.spec.wait.for_ip {
         address::address(plan, made).await?;
     }
-    finish::finish(plan, &plan.bounds, made).await?;
+    // It runs: the ticket holds nothing for it any more.
+    let (finished, ()) = join(finish::finish(plan, &plan.bounds, made), plan.release()).await;
+    finished?;
     plan.member.wrote();
     let wait = &plan.spec.wait;
     let mut server = made.server(&plan.fabric).ok_or_else(gone)?;

@@ -1,14 +1,15 @@
 //! The first phase: a pool, a host and a template for a server, every name resolved. Nothing exists yet, so nothing is to be undone.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use ulid::Ulid;
 use xenapi::{Network, Ref, Sr};
 
-use super::{Bounds, Stage};
+use super::{Bounds, CREATION_GRACE, Stage};
 use crate::capacity::{Kind, template_name};
 use crate::error::{Error, VmName};
-use crate::placement::{self, Candidate, Looks, none_fits, passed_over};
-use crate::pool::{Disks, Fabric, Member, Place, Template, serving};
+use crate::placement::{self, Candidate, Chosen, Looks, Terms, none_fits, passed_over};
+use crate::pool::{Disks, Fabric, Held, Member, Place, Template, serving};
 use crate::spec::{Image, ServerSpec};
 
 /// Who makes a server.
@@ -40,9 +41,21 @@ pub(crate) struct Plan {
     pub(super) bounds: Bounds,
     /// Counts until the pool itself shows what the server takes.
     pub(super) place: Place,
+    /// The ticket that it is made under.
+    pub(super) ticket: Option<Ulid>,
+    /// Holds its room against other processes, until it runs.
+    held: Mutex<Option<Held>>,
 }
 
 impl Plan {
+    /// Lets go of the ticket: the server runs and takes its room itself, or nothing is left of it.
+    pub(super) async fn release(&self) {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(held) = held {
+            held.release().await;
+        }
+    }
+
     /// The error of a phase that did not end in time.
     pub(super) fn late(&self, stage: Stage, vm: VmName) -> Error {
         Error::CreateTimeout {
@@ -77,9 +90,14 @@ pub(crate) async fn plan(
             return Err(none_fits(reasons));
         }
         passed_over(&reasons);
-        placement::choose(found, choosing).await
+        let terms = Terms {
+            draws_from: spec.reservation,
+            lasts: bounds.remaining() + CREATION_GRACE,
+            owner: origin.owner.clone(),
+        };
+        placement::choose(found, choosing, &terms).await
     };
-    let (candidate, place) = bounds.hold(settled, late).await?;
+    let Chosen { candidate, place, held } = bounds.hold(settled, late).await?;
     let Candidate {
         member,
         fabric,
@@ -102,6 +120,8 @@ pub(crate) async fn plan(
         origin,
         bounds,
         place,
+        ticket: held.as_ref().map(Held::ticket),
+        held: Mutex::new(held),
     })
 }
 

@@ -1,28 +1,144 @@
 //! The choice of one place among candidates, and its entry in the ledger: one step that no other choice of this process comes between.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use ulid::Ulid;
 use xenapi::{Host, Ref};
 
 use super::candidate::Candidate;
 use super::load::{hosts_in_order, least_loaded};
 use crate::capacity::{self, Kind, PoolCapacity, Room};
 use crate::error::Error;
-use crate::inventory::Freshness;
-use crate::pool::{Member, Place, UnderWay};
+use crate::inventory::{Freshness, Inventory};
+use crate::pool::{Answer, Held, Member, Place, Request, UnderWay};
+use crate::ticket::{self, Refusal};
 
 /// How often a choice is made again whose pictures were lost meanwhile.
 const TRIES: u32 = 3;
+/// How often another place is chosen when the room that was seen turns out to be held by somebody else.
+const PLACES: u32 = 5;
 
-/// Chooses the least loaded pool and host that has room. Full is said only when all that this process has freed is taken into account.
-pub(crate) async fn choose(candidates: Vec<Candidate>, choosing: &Mutex<()>) -> Result<(Candidate, Place), Error> {
+/// A place for a server, held against all others.
+pub(crate) struct Chosen {
+    pub(crate) candidate: Candidate,
+    pub(crate) place: Place,
+    /// The ticket; none where the user may write none.
+    pub(crate) held: Option<Held>,
+}
+
+/// What is asked for besides the candidates.
+pub(crate) struct Terms {
+    /// The reservation to draw from.
+    pub(crate) draws_from: Option<Ulid>,
+    /// How long a ticket is to last.
+    pub(crate) lasts: Duration,
+    /// Who asks.
+    pub(crate) owner: String,
+}
+
+/// Chooses the least loaded pool and host that has room, and takes a ticket for it.
+pub(crate) async fn choose(
+    mut candidates: Vec<Candidate>,
+    choosing: &Mutex<()>,
+    terms: &Terms,
+) -> Result<Chosen, Error> {
+    if let Some(of) = terms.draws_from {
+        candidates = reserved(candidates, of).await?;
+    }
+    let mut refused = Vec::new();
+    for _ in 0..PLACES {
+        let (candidate, place) = with_room(&candidates, choosing, &refused).await?;
+        let Some(host) = place.host().filter(|_| candidate.member.may_choose_host()) else {
+            return Ok(Chosen {
+                candidate,
+                place,
+                held: None,
+            });
+        };
+        let request = Request {
+            kind: candidate.kind.clone(),
+            host: host.clone(),
+            draws_from: terms.draws_from,
+            lasts: terms.lasts,
+            owner: terms.owner.clone(),
+        };
+        match candidate.member.ask(request).await? {
+            Answer::Held(held) => {
+                return Ok(Chosen {
+                    candidate,
+                    place,
+                    held: Some(held),
+                });
+            }
+            Answer::Without => {
+                return Ok(Chosen {
+                    candidate,
+                    place,
+                    held: None,
+                });
+            }
+            Answer::Refused(Refusal::NoRoom | Refusal::Over) => {}
+            Answer::Refused(Refusal::UsedUp) => refused.push(host),
+            Answer::Refused(Refusal::ReservationGone) => return Err(gone(terms)),
+        }
+    }
+    match terms.draws_from {
+        Some(of) => Err(Error::Reservation {
+            id: of.to_string(),
+            why: "is used up",
+        }),
+        None => Err(full(&candidates).await),
+    }
+}
+
+fn gone(terms: &Terms) -> Error {
+    Error::Reservation {
+        id: terms.draws_from.map(|of| of.to_string()).unwrap_or_default(),
+        why: "is not there any more: it was released, or its time is over",
+    }
+}
+
+/// The candidates in which a reservation holds room, for servers on its hosts.
+async fn reserved(candidates: Vec<Candidate>, of: Ulid) -> Result<Vec<Candidate>, Error> {
+    let mut found = Vec::new();
+    for mut candidate in candidates {
+        let member = Arc::clone(&candidate.member);
+        let see = |inventory: &Inventory| {
+            let reserved = ticket::reserved(inventory.board(), candidate.now, of, &inventory.served())?;
+            let hosts = inventory
+                .fabric()
+                .hosts()
+                .filter(|view| reserved.ticket.hosts.contains_key(&view.record.uuid));
+            Some(hosts.map(|view| view.host.clone()).collect::<Vec<_>>())
+        };
+        if let Some(hosts) = member.live.look(&member, Freshness::OwnWrites, see).await? {
+            candidate.kind = candidate.kind.in_reservation(of, hosts);
+            found.push(candidate);
+        }
+    }
+    if found.is_empty() {
+        return Err(Error::Reservation {
+            id: of.to_string(),
+            why: "holds no room in a pool that could take this server: it was released, its time is over, or it is for others",
+        });
+    }
+    Ok(found)
+}
+
+/// Chooses a place. Full is said only when all that this process has freed is taken into account.
+async fn with_room(
+    candidates: &[Candidate],
+    choosing: &Mutex<()>,
+    refused: &[Ref<Host>],
+) -> Result<(Candidate, Place), Error> {
     let mut full = Vec::new();
     for freshness in [Freshness::Seen, Freshness::OwnWrites] {
         for _ in 0..TRIES {
-            for candidate in &candidates {
+            for candidate in candidates {
                 candidate.member.live.look(&candidate.member, freshness, |_| ()).await?;
             }
-            match choose_now(&candidates, choosing) {
+            match choose_now(candidates, choosing, refused) {
                 Choice::Made(candidate, place) => return Ok((*candidate, place)),
                 Choice::Full(rooms) => {
                     full = rooms;
@@ -38,6 +154,16 @@ pub(crate) async fn choose(candidates: Vec<Candidate>, choosing: &Mutex<()>) -> 
     })
 }
 
+/// That others were faster, with what there is.
+async fn full(candidates: &[Candidate]) -> Error {
+    let mut pools = Vec::new();
+    for candidate in candidates {
+        let room = capacity::room(&candidate.member, &candidate.kind, Freshness::OwnWrites).await;
+        pools.extend(room.map(|room| PoolCapacity::new(candidate.member.name(), &room, &candidate.kind.need)));
+    }
+    Error::Full { pools, cause: None }
+}
+
 enum Choice {
     Made(Box<Candidate>, Place),
     Full(Vec<PoolCapacity>),
@@ -45,9 +171,12 @@ enum Choice {
     Lost,
 }
 
-fn choose_now(candidates: &[Candidate], choosing: &Mutex<()>) -> Choice {
+fn choose_now(candidates: &[Candidate], choosing: &Mutex<()>, refused: &[Ref<Host>]) -> Choice {
     let _choosing = choosing.lock().unwrap_or_else(PoisonError::into_inner);
-    let rooms: Option<Vec<Room>> = candidates.iter().map(room_now).collect();
+    let rooms: Option<Vec<Room>> = candidates
+        .iter()
+        .map(|candidate| room_now(candidate, refused))
+        .collect();
     let Some(rooms) = rooms else { return Choice::Lost };
     let needs = candidates.iter().map(|candidate| &candidate.kind.need);
     let offers: Vec<_> = rooms.iter().map(|room| &room.room).zip(needs).collect();
@@ -66,11 +195,12 @@ fn choose_now(candidates: &[Candidate], choosing: &Mutex<()>) -> Choice {
     Choice::Made(Box::new(candidate.clone()), place)
 }
 
-fn room_now(candidate: &Candidate) -> Option<Room> {
+fn room_now(candidate: &Candidate, refused: &[Ref<Host>]) -> Option<Room> {
     let member = &candidate.member;
-    member
+    let room = member
         .live
-        .peek(|inventory| member.room(inventory, &candidate.kind, candidate.now))
+        .peek(|inventory| member.room(inventory, &candidate.kind, candidate.now));
+    room.map(|room| room.without(refused))
 }
 
 /// The hosts that may be tried instead of one that refused the start, the least loaded first.

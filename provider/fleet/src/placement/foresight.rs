@@ -170,7 +170,7 @@ fn imagine(
 /// The room beside what is under way and what is imagined.
 fn imagined_room(candidate: &Candidate, inventory: &Inventory) -> Room {
     let member = &candidate.member;
-    let mut under_way = member.ledger.under_way(inventory);
-    under_way.extend(member.imagined.under_way(inventory));
-    Room::of(inventory, &member.settings, &candidate.kind, &under_way, candidate.now)
+    let mut ours = member.ours(inventory);
+    ours.servers.extend(member.imagined.under_way(inventory));
+    Room::of(inventory, &member.settings, &candidate.kind, &ours, candidate.now)
 }

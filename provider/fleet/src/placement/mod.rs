@@ -14,6 +14,6 @@ mod load;
 mod possible;
 
 pub(crate) use self::candidate::{Candidate, Looks, asked, candidates, none_fits, passed_over};
-pub(crate) use self::choice::{choose, other_hosts};
+pub(crate) use self::choice::{Chosen, Terms, choose, other_hosts};
 pub(crate) use self::foresight::foresee;
 pub use self::foresight::{Foresight, Imagined, Obstacle, Outlook, Why};

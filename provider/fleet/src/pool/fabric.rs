@@ -12,6 +12,7 @@ use crate::choices::Choices;
 use crate::config::NetworkChoice;
 use crate::error::{Error, Subject, VmName, What};
 use crate::server::Named;
+use crate::ticket::Board;
 
 /// The classes that are read.
 pub(crate) const CLASSES: [EventClass; 7] = [
@@ -98,6 +99,22 @@ impl Fabric {
             || put(&mut self.networks, change)
             || put(&mut self.pifs, change)
             || change.class == EventClass::Pool
+    }
+
+    /// The tickets that stand in the pool's own map.
+    pub(crate) fn board(&self) -> Board {
+        let map = self.record.other_config.iter();
+        Board::read(map.map(|(key, value)| (key.as_str(), value.as_str())))
+    }
+
+    /// A host's UUID.
+    pub(crate) fn host_uuid(&self, host: &Ref<Host>) -> Option<Uuid> {
+        self.hosts.get(host).map(|record| record.uuid)
+    }
+
+    /// An SR's UUID.
+    pub(crate) fn sr_uuid(&self, sr: &Ref<Sr>) -> Option<Uuid> {
+        self.srs.get(sr).map(|record| record.uuid)
     }
 
     /// The hosts.

@@ -3,11 +3,12 @@
 //! A server is entered when its place is chosen, in one step with the choice, so that the servers of one process never race each other
 //! for the same room. It stays until the pool's inventory shows it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use ulid::Ulid;
 use xenapi::{Host, Ref, Sr, Uuid, Vm};
 
 use crate::capacity::{Kind, Need};
@@ -53,6 +54,14 @@ pub(crate) struct UnderWay {
 pub(crate) struct VmId {
     pub(crate) reference: Ref<Vm>,
     pub(crate) uuid: Uuid,
+}
+
+/// What this process has under way in a pool: its servers, and the tickets that hold their room against others. In its own eyes a
+/// server counts by its entry here, and its ticket not at all.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ours {
+    pub(crate) servers: Vec<UnderWay>,
+    pub(crate) tickets: BTreeSet<Ulid>,
 }
 
 /// Holds a place in the ledger as long as it lives.

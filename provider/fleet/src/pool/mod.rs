@@ -1,6 +1,7 @@
 //! One pool of the fleet: its client, and what is known about it, read once and shared by all that need it.
 
 mod clock;
+mod counter;
 mod duplicates;
 pub(crate) mod fabric;
 mod ledger;
@@ -9,7 +10,7 @@ mod template;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -17,18 +18,21 @@ use tokio_util::task::TaskTracker;
 use xenapi::{Network, Ref, Token, Uuid, Vm};
 
 pub(crate) use self::clock::{later, whole_seconds};
+pub(crate) use self::counter::{Answer, Held, Request};
 pub(crate) use self::duplicates::serving;
 pub(crate) use self::fabric::{Fabric, HostView};
-pub(crate) use self::ledger::{Ledger, Place, UnderWay};
+pub(crate) use self::ledger::{Ledger, Ours, Place, UnderWay};
 pub(crate) use self::loader::{Loaded, marks_of, related};
 pub(crate) use self::template::{Disks, Template};
 
 use self::clock::PoolClock;
+use self::counter::Counter;
 use self::loader::Loader;
 use crate::config::{Duplicates, NetworkChoice, PoolSettings};
 use crate::error::Error;
 use crate::flight::{Flight, Flights};
-use crate::inventory::Live;
+use crate::inventory::{Inventory, Live};
+use crate::reservation::Desk;
 
 /// How old a fabric may be for resolving names and showing them.
 const FABRIC: Duration = Duration::from_secs(60);
@@ -51,6 +55,9 @@ pub(crate) struct Member {
     /// Servers that a plan would make.
     pub(crate) imagined: Arc<Ledger>,
     pub(crate) tasks: TaskTracker,
+    /// Where this process's servers ask for tickets.
+    counter: Counter,
+    desk: OnceLock<Arc<Desk>>,
     /// The picture that the pool's events keep.
     pub(crate) live: Live,
     /// What follows the events; ends with the session.
@@ -79,6 +86,8 @@ impl Member {
             ledger: Arc::default(),
             imagined: Arc::default(),
             tasks,
+            counter: Counter::default(),
+            desk: OnceLock::new(),
             live: Live::default(),
             followers: TaskTracker::new(),
             client: client.map_err(failed),
@@ -214,6 +223,26 @@ impl Member {
     /// Notes an event token.
     pub(crate) fn saw(&self, token: &Token) {
         *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
+    }
+
+    /// What this process has under way here.
+    pub(crate) fn ours(&self, inventory: &Inventory) -> Ours {
+        Ours {
+            servers: self.ledger.under_way(inventory),
+            tickets: self.counter.tickets(),
+        }
+    }
+
+    /// The desk where this pool's tickets are taken.
+    pub(crate) fn desk(&self, fabric: &Fabric) -> Result<Arc<Desk>, Error> {
+        let client = self.client()?;
+        let open = || Desk::new(Arc::clone(client), fabric.object.clone(), self.tasks.clone());
+        Ok(Arc::clone(self.desk.get_or_init(open)))
+    }
+
+    /// Asks for the room of a server, against all other processes.
+    pub(crate) async fn ask(self: &Arc<Self>, request: Request) -> Result<Answer, Error> {
+        self.counter.ask(self, request).await
     }
 
     /// Says whether a VM may be started on a host of our choice, as far as is known.

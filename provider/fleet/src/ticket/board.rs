@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use ulid::Ulid;
 
 use super::key::{Key, ticket_key};
-use super::value::{Ticket, Value};
+use super::value::{PerServer, Ticket, Value};
 
 /// All tickets of a pool.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -59,6 +59,24 @@ impl Board {
             }
         }
         board
+    }
+
+    /// The same without some holders' tickets.
+    #[must_use]
+    pub fn without(&self, is_left_out: impl Fn(Ulid) -> bool) -> Self {
+        let mut board = self.clone();
+        board.values.retain(|_, value| match value {
+            Value::Ticket(ticket) => !is_left_out(ticket.id),
+            Value::Unknown(_) => true,
+        });
+        board
+    }
+
+    /// What one server of a ticket needs, whether the ticket is live or not.
+    pub fn needs_of(&self, id: Ulid) -> Option<&PerServer> {
+        self.tickets()
+            .find(|(_, ticket)| ticket.id == id)
+            .map(|(_, ticket)| &ticket.each)
     }
 
     /// The number for a new ticket; `None` if there is no higher one.

@@ -16,10 +16,10 @@ fn hurried(template: &str) -> ServerSpec {
 
 async fn missed(wanted: ServerSpec) -> (Error, Missed, String, u32) {
     let lab = Lab::small().await;
-    let before = lab.control.world();
+    let before = lab.world();
     let failure = lab.create(wanted).await.unwrap_err();
     assert!(failure.left.is_none());
-    assert_eq!(lab.control.world(), before, "every trace is gone");
+    assert_eq!(lab.world(), before, "every trace is gone");
     match failure.error.clone() {
         Error::NoAddress {
             missed, seen, attempts, ..
@@ -71,7 +71,7 @@ async fn an_address_outside_the_ranges_is_named() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clone_without_an_address_is_made_again() {
     let lab = Lab::small().await;
-    let before = lab.control.world();
+    let before = lab.world();
     let mut wanted = hurried("tmpl-never");
     wanted.ip_attempts = 2;
     let undone = Mutex::new(BTreeSet::new());
@@ -95,7 +95,7 @@ async fn a_clone_without_an_address_is_made_again() {
         .filter(|request| request.method == "VM.clone")
         .count();
     assert_eq!(clones, 2);
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -50,13 +50,13 @@ async fn an_own_disk_that_another_vm_uses_is_kept() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn snapshots_and_suspend_images_go_with_the_server() {
     let lab = Lab::small().await;
-    let before = lab.control.world();
+    let before = lab.world();
     let server = lab.create(spec("web")).await.unwrap();
     let vm = lab.vm(&server).await;
     lab.call("VM.snapshot", json!([vm, "before the update"])).await;
     lab.call("VM.suspend", json!([vm])).await;
     lab.delete(&server).await.unwrap();
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -66,13 +66,13 @@ async fn a_server_that_became_a_template_is_left_alone() {
     let vm = lab.vm(&server).await;
     lab.call("VM.hard_shutdown", json!([vm])).await;
     lab.call("VM.set_is_a_template", json!([vm, true])).await;
-    let before = lab.control.world();
+    let before = lab.world();
     let error = lab.delete(&server).await.unwrap_err();
     assert!(
         matches!(&error, Error::NotOurs { .. }) && error.to_string().contains("template"),
         "{error}"
     );
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -127,13 +127,13 @@ async fn another_request_and_another_pool_are_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_goes_from_any_power_state() {
     let lab = Lab::small().await;
-    let before = lab.control.world();
+    let before = lab.world();
     for method in ["VM.pause", "VM.suspend", "VM.hard_shutdown", "VM.clean_shutdown"] {
         let server = lab.create(spec("web")).await.unwrap();
         let vm = lab.vm(&server).await;
         lab.call(method, json!([vm])).await;
         lab.delete(&server).await.unwrap();
-        assert_eq!(lab.control.world(), before, "{method}");
+        assert_eq!(lab.world(), before, "{method}");
     }
 }
 
@@ -152,18 +152,18 @@ async fn template_of_a_server(lab: &Lab) -> String {
 async fn inherited_marks_are_nobodys() {
     let lab = Lab::small().await;
     let template = template_of_a_server(&lab).await;
-    let before = lab.control.world();
+    let before = lab.world();
     let server = lab.create(crate::lab::spec_of("web", &template)).await.unwrap();
     assert!(server.managed && server.disk_bytes == 20 << 30);
     lab.delete(&server).await.unwrap();
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_half_born_server_with_inherited_marks_can_be_destroyed() {
     let lab = Lab::small().await;
     let template = template_of_a_server(&lab).await;
-    let before = lab.control.world();
+    let before = lab.world();
     let refused = || sim::FaultKind::Error {
         code: "OPERATION_NOT_ALLOWED".into(),
         params: vec!["injected".into()],
@@ -175,5 +175,5 @@ async fn a_half_born_server_with_inherited_marks_can_be_destroyed() {
     let left = failure.left.unwrap();
     let report = lab.delete(&left).await.unwrap();
     assert!(report.kept_disks.is_empty(), "{report:?}");
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
 }

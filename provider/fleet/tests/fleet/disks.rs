@@ -70,7 +70,7 @@ async fn reverted(lab: &Lab, vm: &Value) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reverted_server_goes_with_the_disk_that_the_revert_made() {
     let lab = Lab::small().await;
-    let before = lab.control.world();
+    let before = lab.world();
     let (server, vm) = halted(&lab, "web", "tmpl-debian12").await;
     for _ in 0..2 {
         reverted(&lab, &vm).await;
@@ -79,7 +79,7 @@ async fn a_reverted_server_goes_with_the_disk_that_the_revert_made() {
     assert_eq!(read.disk_bytes, server.disk_bytes);
     let report = lab.delete(&server).await.unwrap();
     assert!(report.kept_disks.is_empty(), "{report:?}");
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -179,7 +179,7 @@ async fn so_is_a_disk_of_a_snapshot() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_control_domain_that_has_a_disk_for_a_moment_is_no_other_vm() {
     let lab = Lab::small().await;
-    let before = lab.control.world();
+    let before = lab.world();
     let (server, vm) = halted(&lab, "web", "tmpl-two-nics").await;
     let disks: Vec<Value> = drives(&lab, &vm).await.into_iter().map(|(_, vdi)| vdi).collect();
     let domains = lab
@@ -187,7 +187,7 @@ async fn a_control_domain_that_has_a_disk_for_a_moment_is_no_other_vm() {
         .await;
     let (report, _) = attached_while_deleting(&lab, &server, 0, &domains[0], &disks).await;
     assert!(report.kept_disks.is_empty(), "{report:?}");
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
 }
 
 /// A clone whose creator could neither mark nor remove it.
@@ -248,7 +248,7 @@ async fn where_nothing_tells_what_a_clone_was_born_with_nothing_goes_but_the_clo
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clone_that_nobody_saw_goes_with_its_disks() {
     let lab = Lab::small().await;
-    let before = lab.control.world();
+    let before = lab.world();
     // Neither the changes since nor the record can be read: the undo has to find out by itself.
     lab.control.fault(FaultRule {
         skip: 1,
@@ -257,5 +257,5 @@ async fn a_clone_that_nobody_saw_goes_with_its_disks() {
     lab.control.fault(FaultRule::once("VM.get_record", refused()));
     let failure = lab.create(spec("web")).await.unwrap_err();
     assert!(failure.left.is_none(), "{}", failure.error);
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
 }

@@ -8,7 +8,7 @@ use crate::lab::{Lab, spec, spec_of};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_that_mean_nothing_say_what_there_is() {
     let lab = Lab::small().await;
-    let before = lab.control.world();
+    let before = lab.world();
     let check = |error: Error, subject: Subject, says: &[&str]| {
         let text = error.to_string();
         assert_eq!(error.subject(), subject, "{text}");
@@ -59,7 +59,7 @@ async fn names_that_mean_nothing_say_what_there_is() {
     let mut wanted = spec("web");
     wanted.ttl = std::time::Duration::from_secs(25 * 3600);
     check(fails(wanted).await, Subject::Ttl, &["90000 s", "86400 s"]);
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -135,20 +135,20 @@ async fn a_wrong_password_is_the_passwords_fault() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_pool_says_what_there_is() {
     let lab = Lab::small().await;
-    let before = lab.control.world();
+    let before = lab.world();
     let mut wanted = spec("huge");
     wanted.memory_mib = Some(512 << 10);
     let failure = lab.create(wanted).await.unwrap_err();
     let text = failure.error.to_string();
     assert!(matches!(failure.error, Error::Full { .. }), "{text}");
     assert!(text.contains("limited by memory"), "{text}");
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_missing_role_is_named() {
     let lab = Lab::small().await;
-    let before = lab.control.world();
+    let before = lab.world();
     let denied = FaultKind::Error {
         code: "RBAC_PERMISSION_DENIED".into(),
         params: vec!["vm.clone".into(), "no".into()],
@@ -161,16 +161,16 @@ async fn a_missing_role_is_named() {
         "{}",
         failure.error
     );
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_mac_address_is_its_own_fault() {
     let lab = Lab::small().await;
-    let before = lab.control.world();
+    let before = lab.world();
     let mut wanted = spec("web");
     wanted.mac_address = Some("02:00:00:00:00:zz".into());
     let failure = lab.create(wanted).await.unwrap_err();
     assert_eq!(failure.error.subject(), Subject::MacAddress, "{}", failure.error);
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
 }

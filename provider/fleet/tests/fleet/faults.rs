@@ -79,7 +79,7 @@ async fn lengths(lab: &Lab) -> (u64, u64) {
 async fn create_fails_at_each_step(kind: FaultKind) {
     let lab = Lab::small().await;
     let (steps, _) = lengths(&lab).await;
-    let before = lab.control.world();
+    let before = lab.world();
     for skip in 0..steps {
         let rule = FaultRule {
             method: "*".into(),
@@ -108,14 +108,14 @@ async fn create_fails_at_each_step(kind: FaultKind) {
                 reap(&lab).await;
             }
         }
-        assert_eq!(lab.control.world(), before, "step {skip} {kind:?}");
+        assert_eq!(lab.world(), before, "step {skip} {kind:?}");
     }
 }
 
 async fn delete_fails_at_each_step(kind: FaultKind) {
     let lab = Lab::small().await;
     let (_, steps) = lengths(&lab).await;
-    let before = lab.control.world();
+    let before = lab.world();
     for skip in 0..steps {
         let server = create(&lab.second(), bounded("web")).await.unwrap();
         let rule = FaultRule {
@@ -132,7 +132,7 @@ async fn delete_fails_at_each_step(kind: FaultKind) {
             // What is left is the server still: the next run finds it and ends the work.
             delete(&lab.second(), &server).await.unwrap();
         }
-        assert_eq!(lab.control.world(), before, "step {skip} {kind:?}");
+        assert_eq!(lab.world(), before, "step {skip} {kind:?}");
     }
 }
 
@@ -305,12 +305,12 @@ async fn cancelled_while_cloning(lab: &Lab, milliseconds: u64) -> fleet::CreateF
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interrupted_clone_is_named_and_goes_with_its_disks() {
     let lab = Lab::small().await;
-    let before = lab.control.world();
+    let before = lab.world();
     let left = cancelled_while_cloning(&lab, 100_000).await.left.unwrap();
     assert!(is_attributed(&lab.traces().await[0]));
     let report = lab.delete(&left).await.unwrap();
     assert!(report.kept_disks.is_empty(), "{report:?}");
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -327,7 +327,7 @@ async fn a_clone_that_outlives_its_creator_has_a_birth_name() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_create_that_takes_too_long_is_undone() {
     let lab = Lab::small().await;
-    let before = lab.control.world();
+    let before = lab.world();
     let mut wanted = spec("web");
     wanted.image = fleet::Image::Template("tmpl-no-agent".into());
     wanted.create_timeout = Duration::from_millis(600);
@@ -336,7 +336,7 @@ async fn a_create_that_takes_too_long_is_undone() {
     assert!(matches!(failure.error, Error::CreateTimeout { .. }), "{text}");
     assert!(text.contains("without a usable address"), "{text}");
     assert!(failure.left.is_none());
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -63,6 +63,25 @@ impl Lab {
         fleet(settings)
     }
 
+    /// The world without tickets that are released: the highest stays, as the next one is counted from it, and others are cleared when
+    /// somebody comes by.
+    pub(crate) fn world(&self) -> serde_json::Value {
+        let mut world = self.control.world();
+        for pool in world.as_object_mut().unwrap().values_mut() {
+            for record in pool["pool"].as_object_mut().unwrap().values_mut() {
+                let map = record["other_config"].as_object_mut().unwrap();
+                let ended = map
+                    .keys()
+                    .filter_map(|key| key.strip_suffix(".released").map(str::to_owned));
+                for ticket in ended.filter(|key| key.starts_with("dynvm:ticket.")).collect::<Vec<_>>() {
+                    map.remove(&ticket);
+                    map.remove(&format!("{ticket}.released"));
+                }
+            }
+        }
+        world
+    }
+
     /// A connection to the pool as a reaper's.
     pub(crate) fn client(&self) -> Arc<xenapi::Pool> {
         xenapi::Pool::new(self.settings[0].connection.clone()).unwrap()
@@ -208,6 +227,7 @@ pub(crate) fn spec(name: &str) -> ServerSpec {
         pool: None,
         pool_labels: BTreeSet::new(),
         host: None,
+        reservation: None,
         storage: None,
         network: None,
         mac_address: None,

@@ -13,7 +13,7 @@ use crate::lab::{Lab, spec, spec_of};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_comes_lives_and_goes_without_a_trace() {
     let lab = Lab::small().await;
-    let before = lab.control.world();
+    let before = lab.world();
     let wanted = spec("web-1");
     let server = lab.create(wanted.clone()).await.unwrap();
     assert_eq!(server.name, "web-1");
@@ -57,7 +57,7 @@ async fn a_server_comes_lives_and_goes_without_a_trace() {
     let report = lab.delete(&server).await.unwrap();
     assert!(report.kept_disks.is_empty());
     assert_eq!(report.server, Some(read), "as it was before");
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
     assert_eq!(lab.read(&server.key()).await.unwrap(), None);
     assert!(lab.delete(&server).await.unwrap().server.is_none());
 }
@@ -103,7 +103,7 @@ async fn the_marks_stand_on_both_sides_and_on_the_disks() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shape_nic_and_mac_are_as_asked_for() {
     let lab = Lab::small().await;
-    let before = lab.control.world();
+    let before = lab.world();
     let mut wanted = spec("big");
     wanted.cpus = Some(4);
     wanted.memory_mib = Some(4096);
@@ -133,24 +133,24 @@ async fn shape_nic_and_mac_are_as_asked_for() {
         );
         lab.delete(server).await.unwrap();
     }
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_template_without_a_nic_makes_servers_with_one() {
     let lab = Lab::small().await;
-    let before = lab.control.world();
+    let before = lab.world();
     let server = lab.create(spec_of("web", "tmpl-no-nic")).await.unwrap();
     assert_eq!(server.network.as_ref().unwrap().name, "lab-net");
     assert!(server.mac_address.is_some() && server.ip_address.is_some());
     lab.delete(&server).await.unwrap();
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_storage_is_a_full_copy() {
     let lab = Lab::small().await;
-    let before = lab.control.world();
+    let before = lab.world();
     let mut wanted = spec("copied");
     wanted.storage = Some("hdd".into());
     let image = wanted.image.clone();
@@ -161,13 +161,13 @@ async fn another_storage_is_a_full_copy() {
     assert_eq!(server.storage.as_ref().unwrap().name, "hdd");
     assert_eq!(server.disk_bytes, 20 << 30);
     lab.delete(&server).await.unwrap();
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_disks_of_a_template_are_the_servers_own() {
     let lab = Lab::small().await;
-    let before = lab.control.world();
+    let before = lab.world();
     let server = lab.create(spec_of("two", "tmpl-two-nics")).await.unwrap();
     assert_eq!(server.disk_bytes, 30 << 30);
     assert_eq!(server.network.as_ref().unwrap().name, "lab-net");
@@ -176,7 +176,7 @@ async fn all_disks_of_a_template_are_the_servers_own() {
         "{server:?}"
     );
     lab.delete(&server).await.unwrap();
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -203,7 +203,7 @@ async fn progress_tells_of_the_server_before_it_is_ready() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_at_once_stand_in_line_and_share_what_they_read() {
     let lab = Lab::small().await;
-    let before = lab.control.world();
+    let before = lab.world();
     let creates = (0..12).map(|n| lab.create(spec(&format!("web-{n}"))));
     let servers: Vec<Server> = futures::future::join_all(creates)
         .await
@@ -229,5 +229,5 @@ async fn many_at_once_stand_in_line_and_share_what_they_read() {
     for report in futures::future::join_all(deletes).await {
         assert!(report.unwrap().server.is_some());
     }
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
 }

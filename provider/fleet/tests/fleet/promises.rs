@@ -136,19 +136,19 @@ async fn what_a_clone_inherits_is_no_promise() {
         lab.call("VM.add_to_other_config", json!([templates[0], mark, ""]))
             .await;
     }
-    let before = lab.control.world();
+    let before = lab.world();
     for method in ["VM.set_other_config", "VM.set_tags", "VM.start_on"] {
         lab.control.fault(FaultRule::once(method, refused()));
         let failure = lab.create(spec_of("web", "tmpl-debian12")).await.unwrap_err();
         assert!(failure.left.is_none(), "{method}: {}", failure.error);
-        assert_eq!(lab.control.world(), before, "{method}");
+        assert_eq!(lab.world(), before, "{method}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nor_is_the_lease_that_the_creator_itself_wrote() {
     let lab = Lab::small().await;
-    let before = lab.control.world();
+    let before = lab.world();
     // The first reading confirms the birth, the second the lease.
     lab.control.fault(FaultRule {
         skip: 1,
@@ -158,7 +158,7 @@ async fn nor_is_the_lease_that_the_creator_itself_wrote() {
     let written = lab.control.request_counts().get("VM.add_to_other_config").copied();
     assert_eq!(written, Some(1), "the lease");
     assert!(failure.left.is_none(), "{}", failure.error);
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -63,7 +63,7 @@ fn outcomes(lab: &Lab) -> Vec<String> {
 async fn it_does_not_start_again_what_is_destroyed() {
     let lab = lab().await;
     enable(&lab).await;
-    let before = lab.control.world();
+    let before = lab.world();
     let server = lab.create(spec("web")).await.unwrap();
     assert_eq!(lab.vm_record(&server).await["ha_restart_priority"], json!(""));
     protect(&lab, &server).await;
@@ -72,29 +72,29 @@ async fn it_does_not_start_again_what_is_destroyed() {
     let methods: Vec<String> = lab.requests().into_iter().map(|request| request.method).collect();
     let at = |method: &str| methods.iter().position(|is| is == method).unwrap();
     assert!(at(SETTER) < at("VM.hard_shutdown"));
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pool_without_it_asks_for_no_other_role() {
     let lab = lab().await;
-    let before = lab.control.world();
+    let before = lab.world();
     let fleet = vm_admin(&lab);
     let server = create(&fleet).await;
     protect(&lab, &server).await;
     delete(&fleet, &server).await;
     assert!(outcomes(&lab).is_empty(), "a priority is nothing there");
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_that_may_not_change_it_goes_on() {
     let lab = lab().await;
     enable(&lab).await;
-    let before = lab.control.world();
+    let before = lab.world();
     let fleet = vm_admin(&lab);
     let server = create(&fleet).await;
     delete(&fleet, &server).await;
     assert_eq!(outcomes(&lab), ["RBAC_PERMISSION_DENIED"; 2]);
-    assert_eq!(lab.control.world(), before);
+    assert_eq!(lab.world(), before);
 }

@@ -1,0 +1,311 @@
+//! The counter: the servers of one process ask for tickets together.
+//!
+//! ```text
+//!  server, its host chosen ---> waiting ---> one ticket for several of a kind ---> held, until the last of them runs
+//!                                  ^                    |
+//!                                  +--- one by one -----+ refused as a whole
+//! ```
+//! Tickets are numbered by a test-and-set, so many of one process at once would only be in each other's way. Whoever waits while one is
+//! being taken goes into the next.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
+use xenapi::{Host, Ref};
+
+use super::{Member, later, whole_seconds};
+use crate::capacity::{HeldRoom, Kind};
+use crate::error::Error;
+use crate::inventory::{Freshness, Inventory};
+use crate::lease::mint;
+use crate::reservation::{Admission, Desk, Pass, Surroundings};
+use crate::ticket::{Kind as TicketKind, Refusal, Ticket};
+
+/// How many servers one ticket is for at most: what it holds for one that fails it holds until the last of the others runs.
+const TOGETHER: usize = 8;
+
+/// Where servers ask for tickets.
+#[derive(Default)]
+pub(crate) struct Counter {
+    line: Mutex<Line>,
+    /// All that were asked for, from before they are seen by anybody.
+    tickets: Mutex<BTreeSet<Ulid>>,
+}
+
+#[derive(Default)]
+struct Line {
+    waiting: VecDeque<Asking>,
+    is_served: bool,
+}
+
+/// What a server asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) kind: Kind,
+    pub(crate) host: Ref<Host>,
+    /// The reservation to draw from.
+    pub(crate) draws_from: Option<Ulid>,
+    /// How long it may take until the server runs, or nothing is left of it.
+    pub(crate) lasts: Duration,
+    /// Who asks.
+    pub(crate) owner: String,
+}
+
+struct Asking {
+    request: Request,
+    /// To be asked for by itself: a ticket for several was refused.
+    is_alone: bool,
+    answer: oneshot::Sender<Result<Answer, Error>>,
+}
+
+/// What comes of asking.
+pub(crate) enum Answer {
+    /// The room is held.
+    Held(Held),
+    /// It is not.
+    Refused(Refusal),
+    /// There are no tickets for this user: it goes on without.
+    Without,
+}
+
+/// A server's share of a ticket.
+pub(crate) struct Held {
+    share: Arc<Share>,
+    is_over: bool,
+}
+
+struct Share {
+    member: Arc<Member>,
+    desk: Arc<Desk>,
+    pass: Pass,
+    left: AtomicU32,
+}
+
+impl Counter {
+    /// Asks for the room of one server.
+    pub(crate) async fn ask(&self, member: &Arc<Member>, request: Request) -> Result<Answer, Error> {
+        let (answer, told) = oneshot::channel();
+        {
+            let mut line = self.line();
+            line.waiting.push_back(Asking {
+                request,
+                is_alone: false,
+                answer,
+            });
+            if !line.is_served {
+                line.is_served = true;
+                member.tasks.spawn(serve(Arc::clone(member)));
+            }
+        }
+        // Whoever serves goes without an answer only when the runtime ends.
+        told.await.unwrap_or(Err(Error::Cancelled { left: None }))
+    }
+
+    /// The tickets that are this process's.
+    pub(crate) fn tickets(&self) -> BTreeSet<Ulid> {
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn mint(&self, now: Timestamp) -> Ulid {
+        let id = mint(now);
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        id
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    /// The ticket.
+    pub(crate) fn ticket(&self) -> Ulid {
+        self.share.pass.ticket.id
+    }
+
+    /// The server runs, or nothing is left of it: the last one releases the ticket.
+    pub(crate) async fn release(mut self) {
+        self.is_over = true;
+        if self.share.is_last() {
+            self.share.release().await;
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.is_over && self.share.is_last() {
+            let share = Arc::clone(&self.share);
+            self.share.member.tasks.spawn(async move { share.release().await });
+        }
+    }
+}
+
+impl Share {
+    fn is_last(&self) -> bool {
+        self.left.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    async fn release(&self) {
+        if let Err(error) = self.desk.release(&self.pass).await {
+            tracing::warn!(pool = self.member.name(), %error, "a ticket holds room until its time is over");
+        }
+        self.member.wrote();
+    }
+}
+
+/// Serves the line until nobody waits.
+async fn serve(member: Arc<Member>) {
+    loop {
+        let batch = {
+            let mut line = member.counter.line();
+            let batch = line.next();
+            if batch.is_empty() {
+                line.is_served = false;
+                return;
+            }
+            batch
+        };
+        take(&member, batch).await;
+    }
+}
+
+impl Line {
+    /// The first in line and those behind who ask for the same.
+    fn next(&mut self) -> Vec<Asking> {
+        let Some(first) = self.waiting.pop_front() else {
+            return Vec::new();
+        };
+        let mut batch = vec![first];
+        let mut rest = VecDeque::new();
+        while let Some(asking) = self.waiting.pop_front() {
+            let goes_along = batch.len() < TOGETHER && batch.first().is_some_and(|first| first.goes_with(&asking));
+            if goes_along {
+                batch.push(asking);
+            } else {
+                rest.push_back(asking);
+            }
+        }
+        self.waiting = rest;
+        batch
+    }
+}
+
+impl Asking {
+    fn goes_with(&self, other: &Self) -> bool {
+        let (a, b) = (&self.request, &other.request);
+        let is_same_size = a.kind.need == b.kind.need && a.kind.storage == b.kind.storage && a.kind.os == b.kind.os;
+        !self.is_alone && !other.is_alone && is_same_size && a.draws_from == b.draws_from
+    }
+}
+
+/// Takes one ticket for a batch and tells each what came of it.
+async fn take(member: &Arc<Member>, batch: Vec<Asking>) {
+    let requests: Vec<Request> = batch.iter().map(|asking| asking.request.clone()).collect();
+    match ticket_for(member, &requests).await {
+        Ok((desk, Admission::Held(pass))) => {
+            let share = Arc::new(Share {
+                member: Arc::clone(member),
+                desk,
+                pass,
+                left: AtomicU32::new(u32::try_from(batch.len()).unwrap_or(u32::MAX)),
+            });
+            for asking in batch {
+                let held = Held {
+                    share: Arc::clone(&share),
+                    is_over: false,
+                };
+                // Whoever does not wait any more gives its share back by dropping it.
+                drop(asking.answer.send(Ok(Answer::Held(held))));
+            }
+        }
+        Ok((_, Admission::Refused(_))) if batch.len() > 1 => {
+            let mut line = member.counter.line();
+            for asking in batch.into_iter().rev() {
+                line.waiting.push_front(Asking {
+                    is_alone: true,
+                    ..asking
+                });
+            }
+        }
+        Ok((_, Admission::Refused(refusal))) => tell(batch, || Ok(Answer::Refused(refusal))),
+        Ok((_, Admission::NoRole)) => tell(batch, || Ok(Answer::Without)),
+        Ok((_, Admission::Unsettled)) => tell(batch, || {
+            Err(Error::TicketLost {
+                pool: member.name().to_owned(),
+            })
+        }),
+        Err(error) => tell(batch, || Err(error.clone())),
+    }
+}
+
+fn tell(batch: Vec<Asking>, answer: impl Fn() -> Result<Answer, Error>) {
+    for asking in batch {
+        drop(asking.answer.send(answer()));
+    }
+}
+
+async fn ticket_for(member: &Arc<Member>, requests: &[Request]) -> Result<(Arc<Desk>, Admission), Error> {
+    let fabric = member.fabric().await?;
+    let now = member.now().await?;
+    let desk = member.desk(&fabric)?;
+    let Some(first) = requests.first() else {
+        return Ok((desk, Admission::Unsettled));
+    };
+    let mut hosts = BTreeMap::new();
+    for request in requests {
+        if let Some(host) = fabric.host_uuid(&request.host) {
+            *hosts.entry(host).or_insert(0) += 1;
+        }
+    }
+    let lasts = requests.iter().map(|request| request.lasts).max().unwrap_or_default();
+    let ticket = Ticket {
+        id: member.counter.mint(now),
+        kind: match first.draws_from {
+            Some(of) => TicketKind::Draw { of },
+            None => TicketKind::Creation,
+        },
+        each: first.kind.per_server(&fabric),
+        hosts,
+        until: whole_seconds(later(now, lasts)),
+        by: first.owner.clone(),
+    };
+    // A host that was asked for bars the others, which this ticket may be for as well.
+    let around = Around {
+        member,
+        kind: first.kind.clone().on_host(None),
+    };
+    let admission = desk
+        .take(ticket, Duration::ZERO, &around, &CancellationToken::new())
+        .await?;
+    Ok((desk, admission))
+}
+
+/// A pool as the desk asks about it.
+pub(crate) struct Around<'a> {
+    pub(crate) member: &'a Arc<Member>,
+    pub(crate) kind: Kind,
+}
+
+impl Surroundings for Around<'_> {
+    type Room = HeldRoom;
+
+    async fn now(&self) -> Result<Timestamp, Error> {
+        self.member.now().await
+    }
+
+    async fn look(&self) -> Result<HeldRoom, Error> {
+        // The picture has to pass this very moment: the tickets were read just before.
+        self.member.wrote();
+        let now = self.member.now().await?;
+        let settings = &self.member.settings;
+        let see = |inventory: &Inventory| HeldRoom::of(inventory, settings, &self.kind, now);
+        self.member.live.look(self.member, Freshness::OwnWrites, see).await
+    }
+}
