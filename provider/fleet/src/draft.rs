@@ -5,12 +5,18 @@
 
 use std::path::Path;
 
-use xenapi::{CaPem, Endpoint, EndpointError, Fingerprint, Limits, PoolConfig, Secret, TlsError, TlsTrust};
+use xenapi::{
+    CaPem, Endpoint, EndpointError, Fingerprint, Limits, PoolConfig, Secret, TlsError, TlsTrust, Wire, WireChoice,
+};
 
 /// The name of the pool that the environment describes.
 const ENVIRONMENT_POOL: &str = "default";
 /// The login name of a pool that is given none.
 const USERNAME: &str = "root";
+/// What `transport` may be.
+pub const TRANSPORTS: [&str; 2] = [JSON_RPC, XML_RPC];
+const JSON_RPC: &str = "json-rpc";
+const XML_RPC: &str = "xml-rpc";
 /// The longest name of a pool, in bytes.
 const LONGEST_NAME: usize = 64;
 
@@ -29,6 +35,8 @@ pub struct PoolDraft {
     pub password: Option<Secret>,
     /// The trust in its certificates.
     pub tls: TlsDraft,
+    /// The protocol, one of [`TRANSPORTS`]; without one, JSON-RPC where the pool offers it.
+    pub transport: Option<String>,
 }
 
 /// How certificates are verified, as it was written; at most one part may be there.
@@ -97,6 +105,9 @@ pub enum PoolFault {
         /// Why.
         reason: TlsError,
     },
+    /// The protocol is none.
+    #[error("{0:?} is no transport: it must be json-rpc or xml-rpc")]
+    Transport(String),
     /// `DYNVM_TLS_INSECURE` is neither true nor false.
     #[error("it must be true or false")]
     InsecureVariable,
@@ -113,6 +124,7 @@ impl PoolFault {
             PoolFault::Trust => "Contradicting TLS settings",
             PoolFault::CaFile { .. } => "Unusable CA file",
             PoolFault::Fingerprint { .. } => "Invalid fingerprint",
+            PoolFault::Transport(_) => "Invalid transport",
             PoolFault::InsecureVariable => "Invalid DYNVM_TLS_INSECURE",
         }
     }
@@ -120,7 +132,7 @@ impl PoolFault {
     /// The fault in a draft made [from variables](PoolDraft::from_variables), in their words.
     pub fn of_variables(&self) -> String {
         let variable = match self {
-            PoolFault::Name(_) | PoolFault::Address | PoolFault::Url { .. } => "DYNVM_URL",
+            PoolFault::Name(_) | PoolFault::Address | PoolFault::Url { .. } | PoolFault::Transport(_) => "DYNVM_URL",
             PoolFault::Password => "DYNVM_PASSWORD",
             PoolFault::CaFile { .. } => "DYNVM_TLS_CA_FILE",
             PoolFault::Fingerprint { .. } => "DYNVM_TLS_FINGERPRINT",
@@ -161,6 +173,7 @@ impl PoolDraft {
                 fingerprints: get("DYNVM_TLS_FINGERPRINT").map(several),
                 insecure,
             },
+            transport: None,
         }))
     }
 
@@ -182,6 +195,7 @@ impl PoolDraft {
             faults.extend(tls);
             None
         });
+        let wire = wire(self.transport, &mut faults);
         match password {
             Some(password) if faults.is_empty() => Ok(PoolConfig {
                 name: self.name,
@@ -189,6 +203,7 @@ impl PoolDraft {
                 username: self.username.unwrap_or_else(|| USERNAME.to_owned()),
                 password,
                 tls: trust.unwrap_or_else(|| defaults.tls.clone()),
+                wire,
                 originator: defaults.originator.clone(),
                 limits: Limits::default(),
             }),
@@ -266,6 +281,18 @@ fn endpoints(url: Option<String>, urls: Option<Vec<String>>, faults: &mut Vec<Po
     texts.into_iter().filter_map(parse).collect()
 }
 
+fn wire(transport: Option<String>, faults: &mut Vec<PoolFault>) -> WireChoice {
+    match transport.as_deref() {
+        None => WireChoice::Auto,
+        Some(JSON_RPC) => WireChoice::Only(Wire::Json),
+        Some(XML_RPC) => WireChoice::Only(Wire::Xml),
+        Some(other) => {
+            faults.push(PoolFault::Transport(other.to_owned()));
+            WireChoice::Auto
+        }
+    }
+}
+
 fn fingerprints(texts: &[String]) -> Result<TlsTrust, Vec<PoolFault>> {
     let (mut pinned, mut faults) = (Vec::new(), Vec::new());
     for (index, text) in texts.iter().enumerate() {
@@ -309,7 +336,7 @@ mod tests {
         let shown = match draft.check(&PoolDefaults::default()) {
             Ok(pool) => {
                 let urls: Vec<String> = pool.urls.iter().map(ToString::to_string).collect();
-                format!("{}@{} {:?}", pool.username, urls.join(","), pool.tls)
+                format!("{}@{} {:?} {:?}", pool.username, urls.join(","), pool.tls, pool.wire)
             }
             Err(faults) => {
                 let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
@@ -322,7 +349,18 @@ mod tests {
 
     #[test]
     fn a_plain_pool_is_reached_by_tls_as_root() {
-        check(draft(), "root@https://10.1.0.11 SystemRoots");
+        check(draft(), "root@https://10.1.0.11 SystemRoots Auto");
+    }
+
+    #[test]
+    fn the_transport_can_be_chosen() {
+        let of = |transport: &str| PoolDraft {
+            transport: Some(transport.to_owned()),
+            ..draft()
+        };
+        check(of("json-rpc"), "SystemRoots Only(Json)");
+        check(of("xml-rpc"), "SystemRoots Only(Xml)");
+        check(of("soap"), "\"soap\" is no transport: it must be json-rpc or xml-rpc");
     }
 
     #[test]

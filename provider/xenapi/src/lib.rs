@@ -4,7 +4,7 @@
 //! long poll, follows the coordinator, and repeats what may be repeated. Every error says whether the pool may have acted
 //! ([`Outcome`]); what the pool answered is asked by predicate ([`Failure`]).
 //!
-//! What is absent on purpose: decisions about servers, waiting for guests, and anything of Terraform. Only `wire` knows XML.
+//! What is absent on purpose: decisions about servers, waiting for guests, and anything of Terraform. Only `wire` knows JSON and XML.
 
 mod calls;
 mod counters;
@@ -13,6 +13,8 @@ mod error;
 mod event;
 mod failure;
 mod fifo;
+mod listing;
+mod login;
 mod pool;
 mod query;
 mod record;
@@ -37,6 +39,7 @@ pub use self::event::{
 };
 pub use self::failure::Failure;
 pub use self::fifo::{Fifo, FifoGuard};
+pub use self::listing::decode_listing;
 pub use self::pool::{Limits, Pool, PoolConfig};
 pub use self::query::{Filter, UnquotableLiteral};
 pub use self::record::{
@@ -49,3 +52,4 @@ pub use self::reference::Ref;
 pub use self::secret::Secret;
 pub use self::tls::{CaPem, Fingerprint, TlsError, TlsTrust};
 pub use self::uuid::{InvalidUuid, Uuid};
+pub use self::wire::{Wire, WireChoice};

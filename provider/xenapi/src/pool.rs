@@ -10,17 +10,18 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::event::{Delta, EventClass, Snapshot, Token, Watcher};
 use crate::fifo::Fifo;
+use crate::login::{Credentials, Login};
 use crate::record::{
     Class, GuestMetrics, Host, HostMetrics, Network, Pbd, Pif, PoolObject, Sr, Task, Vbd, Vdi, Vif, Vm, VmMetrics,
 };
 use crate::reference::Ref;
 use crate::retry::Caller;
 use crate::secret::Secret;
-use crate::session::{Credentials, Sessions};
+use crate::session::Sessions;
 use crate::tls::TlsTrust;
-use crate::transport::{Call, Repeat, Transport, Whole};
+use crate::transport::{Call, Repeat, Transport};
 use crate::uuid::Uuid;
-use crate::wire::{Shape, Value};
+use crate::wire::{FromWire, Value, WireChoice};
 
 /// What is needed to talk to a pool.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct PoolConfig {
     pub password: Secret,
     /// Which certificates are trusted.
     pub tls: TlsTrust,
+    /// Which protocol is spoken.
+    pub wire: WireChoice,
     /// Name of this program and version, such as `dynvm-provider/0.1.0`: sessions are counted by it.
     pub originator: String,
     /// Time limits.
@@ -94,6 +97,7 @@ impl Pool {
             username,
             password,
             tls,
+            wire,
             originator,
             limits,
         } = config;
@@ -114,13 +118,8 @@ impl Pool {
             password,
             originator: originator.clone(),
         };
-        let sessions = Arc::new(Sessions::new(
-            &name,
-            credentials,
-            limits.login,
-            urls,
-            Arc::clone(&transport),
-        ));
+        let login = Login::new(&name, credentials, limits.login, wire, Arc::clone(&transport));
+        let sessions = Arc::new(Sessions::new(&name, login, urls));
         let caller = Arc::new(Caller::new(
             &name,
             transport,
@@ -300,23 +299,22 @@ impl Pool {
     }
 
     /// Makes a call whose answer is one value.
-    pub(crate) async fn value(
+    pub(crate) async fn value<T: FromWire + Send>(
         &self,
         method: &'static str,
         object: Option<&str>,
         params: Vec<Value>,
         limit: Duration,
         repeat: Repeat,
-    ) -> Result<Value, Error> {
+    ) -> Result<T, Error> {
         let call = Call {
             method,
             params,
-            shape: Shape::Value,
             limit,
             repeat,
             object: object.map(str::to_owned),
         };
-        self.caller.call(call, &mut Whole).await
+        self.caller.value(call).await
     }
 
     /// An answer of another type than the call has.

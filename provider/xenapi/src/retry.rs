@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::session::{Session, Sessions};
-use crate::transport::{Call, Collect, Repeat, Transport, Upload};
-use crate::wire::Value;
+use crate::transport::{Call, Collect, One, Repeat, Transport, Upload};
+use crate::wire::FromWire;
 
 /// xapi serves 800 connections and then stops accepting; several processes share them.
 const MAX_CONCURRENT: usize = 64;
@@ -72,13 +72,20 @@ impl Caller {
         &self.sessions
     }
 
-    /// Makes a call and collects the parts of its answer.
-    pub(crate) async fn call(&self, call: Call, collect: &mut dyn Collect) -> Result<Value, Error> {
-        self.call_on(call, collect).await.map(|(value, _)| value)
+    /// Makes a call for one value.
+    pub(crate) async fn value<T: FromWire + Send>(&self, call: Call) -> Result<T, Error> {
+        self.value_on(call).await.map(|(value, _)| value)
     }
 
     /// The same, and tells which session answered.
-    pub(crate) async fn call_on(&self, mut call: Call, collect: &mut dyn Collect) -> Result<(Value, u64), Error> {
+    pub(crate) async fn value_on<T: FromWire + Send>(&self, call: Call) -> Result<(T, u64), Error> {
+        let mut one = One::default();
+        let generation = self.call_on(call.clone(), &mut one).await?;
+        Ok((self.transport.taken(&call, one)?, generation))
+    }
+
+    /// Makes a call and collects the parts of its answer; tells which session answered.
+    pub(crate) async fn call_on(&self, mut call: Call, collect: &mut dyn Collect) -> Result<u64, Error> {
         let began = Instant::now();
         let deadline = began + call.limit;
         let whole = call.limit;
@@ -86,7 +93,7 @@ impl Caller {
         loop {
             call.limit = deadline.saturating_duration_since(Instant::now());
             let (error, session) = match self.attempt(&call, deadline, whole, collect).await {
-                Ok(value) => return Ok(value),
+                Ok(generation) => return Ok(generation),
                 Err(failed) => failed,
             };
             let delay = match self.next(&error, &call, session.as_deref(), &mut tries, began) {
@@ -109,7 +116,7 @@ impl Caller {
         deadline: Instant,
         whole: Duration,
         collect: &mut dyn Collect,
-    ) -> Result<(Value, u64), (Error, Option<Arc<Session>>)> {
+    ) -> Result<u64, (Error, Option<Arc<Session>>)> {
         let late = |_| {
             let error = Error::new(ErrorKind::TimedOut(whole), Outcome::NotSent, &self.pool, call.method);
             (error.with_object(call.object.clone()), None)
@@ -125,10 +132,10 @@ impl Caller {
             .map_err(|error| (error, None))?;
         let result = self
             .transport
-            .post(&session.endpoint, Some(&session.id), call, collect)
+            .post(&session.door, Some(&session.id), call, collect)
             .await;
         match result {
-            Ok(value) => Ok((value, session.generation)),
+            Ok(()) => Ok(session.generation),
             Err(error) => Err((error, Some(session))),
         }
     }
@@ -141,14 +148,14 @@ impl Caller {
     /// Sends content up on the pool's session; never repeated, because what was written of it is not known.
     pub(crate) async fn upload(&self, upload: &Upload<'_>) -> Result<(), Error> {
         let session = self.sessions.get().await?;
-        self.transport.upload(&session.endpoint, &session.id, upload).await
+        self.transport.upload(&session.door.endpoint, &session.id, upload).await
     }
 
     /// Makes one request on the given session, for the long poll that must know on which one it was.
-    pub(crate) async fn once(&self, session: &Session, call: &Call, collect: &mut dyn Collect) -> Result<Value, Error> {
+    pub(crate) async fn once(&self, session: &Session, call: &Call, collect: &mut dyn Collect) -> Result<(), Error> {
         let result = self
             .transport
-            .post(&session.endpoint, Some(&session.id), call, collect)
+            .post(&session.door, Some(&session.id), call, collect)
             .await;
         if let Err(error) = &result {
             self.note(error, session);

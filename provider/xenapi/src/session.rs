@@ -20,14 +20,11 @@ use tracing::debug;
 
 use crate::endpoint::{Candidates, Endpoint};
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::login::{Entered, LOGIN, Login};
 use crate::secret::Secret;
-use crate::transport::{Call, Repeat, Transport, Whole};
+use crate::transport::Door;
 use crate::uuid::Uuid;
-use crate::wire::{Shape, Value};
 
-const LOGIN: &str = "session.login_with_password";
-/// The version of the API that the client speaks; xapi only records it.
-const API_VERSION: &str = "2.21";
 /// How long a failed login is everybody's answer.
 const REMEMBERED: Duration = Duration::from_secs(3);
 /// How often one login is sent on to another member.
@@ -37,17 +34,9 @@ const MAX_HOPS: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) id: Secret,
-    pub(crate) endpoint: Endpoint,
+    pub(crate) door: Door,
     /// Counts sessions: tokens of earlier ones are worth nothing.
     pub(crate) generation: u64,
-}
-
-/// Who logs in, and as what.
-#[derive(Debug)]
-pub(crate) struct Credentials {
-    pub(crate) username: String,
-    pub(crate) password: Secret,
-    pub(crate) originator: String,
 }
 
 type LoginResult = Option<Result<Arc<Session>, Error>>;
@@ -56,9 +45,7 @@ type LoginResult = Option<Result<Arc<Session>, Error>>;
 #[derive(Debug)]
 pub(crate) struct Sessions {
     pool: String,
-    credentials: Credentials,
-    limit: Duration,
-    transport: Arc<Transport>,
+    login: Login,
     state: Mutex<State>,
     /// Number of the latest session, for those that wait on an earlier one.
     latest: watch::Sender<u64>,
@@ -77,18 +64,10 @@ struct State {
 }
 
 impl Sessions {
-    pub(crate) fn new(
-        pool: &str,
-        credentials: Credentials,
-        limit: Duration,
-        urls: Vec<Endpoint>,
-        transport: Arc<Transport>,
-    ) -> Self {
+    pub(crate) fn new(pool: &str, login: Login, urls: Vec<Endpoint>) -> Self {
         Self {
             pool: pool.to_owned(),
-            credentials,
-            limit,
-            transport,
+            login,
             state: Mutex::new(State {
                 current: None,
                 login: None,
@@ -151,7 +130,7 @@ impl Sessions {
 
     /// Forgets a session because another member is the coordinator, which is tried first from now on.
     pub(crate) fn redirect(&self, session: &Session, address: &str) {
-        if let Ok(endpoint) = session.endpoint.sibling(address) {
+        if let Ok(endpoint) = session.door.endpoint.sibling(address) {
             self.state().candidates.prefer(endpoint);
         }
         self.forget(session.generation);
@@ -164,14 +143,17 @@ impl Sessions {
 
     /// Gives the address of the live session.
     pub(crate) fn endpoint(&self) -> Option<Endpoint> {
-        self.state().current.as_ref().map(|session| session.endpoint.clone())
+        self.state()
+            .current
+            .as_ref()
+            .map(|session| session.door.endpoint.clone())
     }
 
     /// Takes the management addresses of all members as candidates.
     pub(crate) fn learn(&self, addresses: &[String]) {
         let mut state = self.state();
         if let Some(session) = state.current.clone() {
-            state.candidates.learn(&session.endpoint, addresses);
+            state.candidates.learn(&session.door.endpoint, addresses);
         }
     }
 
@@ -200,12 +182,7 @@ impl Sessions {
         let session = self.state().current.take();
         if let Some(session) = session {
             let left = deadline.saturating_duration_since(Instant::now());
-            let call = self.call("session.logout", Vec::new(), left);
-            if let Err(error) = self
-                .transport
-                .post(&session.endpoint, Some(&session.id), &call, &mut Whole)
-                .await
-            {
+            if let Err(error) = self.login.leave(&session.door, &session.id, left).await {
                 debug!(pool = %self.pool, error = %error, "logout failed");
             }
         }
@@ -217,17 +194,6 @@ impl Sessions {
 
     fn closed(&self) -> Error {
         Error::new(ErrorKind::Closed, Outcome::NotSent, &self.pool, LOGIN)
-    }
-
-    fn call(&self, method: &'static str, params: Vec<Value>, limit: Duration) -> Call {
-        Call {
-            method,
-            params,
-            shape: Shape::Value,
-            limit,
-            repeat: Repeat::Idempotent,
-            object: None,
-        }
     }
 
     fn begin_login(self: &Arc<Self>, state: &mut State) -> watch::Receiver<LoginResult> {
@@ -245,18 +211,18 @@ impl Sessions {
     }
 
     /// Writes down how a login ended.
-    fn settle(&self, result: Result<(Secret, Endpoint), Error>) -> Result<Arc<Session>, Error> {
+    fn settle(&self, result: Result<Entered, Error>) -> Result<Arc<Session>, Error> {
         let mut state = self.state();
         state.login = None;
         match result {
-            Ok((id, endpoint)) => {
+            Ok(Entered { id, door }) => {
                 state.generation += 1;
+                state.candidates.prefer(door.endpoint.clone());
                 let session = Arc::new(Session {
                     id,
-                    endpoint: endpoint.clone(),
+                    door,
                     generation: state.generation,
                 });
-                state.candidates.prefer(endpoint);
                 state.current = Some(Arc::clone(&session));
                 state.failed = None;
                 self.latest.send_replace(session.generation);
@@ -270,11 +236,7 @@ impl Sessions {
     }
 
     /// Tries the candidates in turn; a member that names the coordinator sends the login there next.
-    async fn login_at_any(
-        &self,
-        candidates: Vec<Endpoint>,
-        identity: Option<Uuid>,
-    ) -> Result<(Secret, Endpoint), Error> {
+    async fn login_at_any(&self, candidates: Vec<Endpoint>, identity: Option<Uuid>) -> Result<Entered, Error> {
         let mut queue = VecDeque::from(candidates);
         let mut tried: Vec<Endpoint> = Vec::new();
         let mut hops = 0;
@@ -285,12 +247,12 @@ impl Sessions {
                 continue;
             }
             // Addresses that swallow packets take their whole time each; the next login goes on with the preferred one.
-            if !tried.is_empty() && began.elapsed() >= self.limit {
+            if !tried.is_empty() && began.elapsed() >= self.login.limit() {
                 break;
             }
             tried.push(endpoint.clone());
-            let error = match self.login_at(&endpoint, identity).await {
-                Ok(id) => return Ok((id, endpoint)),
+            let error = match self.login.enter(&endpoint, identity).await {
+                Ok(entered) => return Ok(entered),
                 Err(error) => error,
             };
             debug!(pool = %self.pool, error = %error, "login failed");
@@ -318,82 +280,6 @@ impl Sessions {
         });
         // Whatever became of the login, the call that wanted it was never sent.
         Err(error.with_outcome(Outcome::NotSent))
-    }
-
-    async fn login_at(&self, endpoint: &Endpoint, identity: Option<Uuid>) -> Result<Secret, Error> {
-        let params = vec![
-            Value::text(&self.credentials.username),
-            Value::text(self.credentials.password.expose()),
-            Value::text(API_VERSION),
-            Value::text(&self.credentials.originator),
-        ];
-        let answer = self
-            .transport
-            .post(endpoint, None, &self.call(LOGIN, params, self.limit), &mut Whole)
-            .await;
-        let id = match answer.map_err(|error| self.without_password(error))? {
-            Value::Text(id) if !id.is_empty() => Secret::new(id),
-            Value::Text(_)
-            | Value::Bool(_)
-            | Value::Int(_)
-            | Value::Float(_)
-            | Value::Time(_)
-            | Value::Array(_)
-            | Value::Struct(_) => {
-                let kind = ErrorKind::Malformed("the session is no reference".to_owned());
-                return Err(Error::new(kind, Outcome::NotSent, &self.pool, LOGIN));
-            }
-        };
-        let Some(expected) = identity else {
-            return Ok(id);
-        };
-        match self.check_identity(endpoint, &id, expected).await {
-            Ok(()) => Ok(id),
-            Err(error) => {
-                let logout = self.call("session.logout", Vec::new(), self.limit);
-                let _ = self.transport.post(endpoint, Some(&id), &logout, &mut Whole).await;
-                Err(error)
-            }
-        }
-    }
-
-    fn without_password(&self, error: Error) -> Error {
-        match error.failure() {
-            Some(failure) => {
-                let failure = failure.clone().without(self.credentials.password.expose());
-                Error::new(ErrorKind::Failure(failure), error.outcome(), &self.pool, LOGIN)
-            }
-            None => error,
-        }
-    }
-
-    /// An ejected member is the coordinator of a pool of its own and takes the same password.
-    async fn check_identity(&self, endpoint: &Endpoint, id: &Secret, expected: Uuid) -> Result<(), Error> {
-        let method = "pool.get_all_records";
-        let call = self.call(method, Vec::new(), self.limit);
-        let found = self.transport.post(endpoint, Some(id), &call, &mut Whole).await?;
-        let uuid = match found {
-            Value::Struct(pools) => pools
-                .into_iter()
-                .next()
-                .and_then(|(_, mut record)| record.take_member("uuid")),
-            Value::Text(_) | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Time(_) | Value::Array(_) => {
-                None
-            }
-        };
-        let found = match uuid {
-            Some(Value::Text(uuid)) => uuid,
-            Some(_) | None => String::new(),
-        };
-        if found == expected.to_string() {
-            return Ok(());
-        }
-        let kind = ErrorKind::OtherPool {
-            endpoint: endpoint.to_string(),
-            found,
-            expected: expected.to_string(),
-        };
-        Err(Error::new(kind, Outcome::NotSent, &self.pool, LOGIN))
     }
 }
 

@@ -16,25 +16,25 @@ use crate::pool::Pool;
 use crate::record::{Task, TaskRecord, TaskStatus};
 use crate::reference::Ref;
 use crate::retry::Caller;
-use crate::transport::{Call, Repeat, Whole};
-use crate::wire::{Shape, Value, read_fragment};
+use crate::transport::{Call, Repeat};
+use crate::wire::{FromWire, Value, read_fragment};
 
 /// The net under the events: a task is read again at least this often.
 const REREAD: Duration = Duration::from_secs(10);
 
 /// Starts an asynchronous call and waits for its result. When the future is dropped or the time is up, the task is cancelled.
-pub(crate) async fn run(
+pub(crate) async fn run<T: FromWire>(
     pool: &Pool,
     method: &'static str,
     object: &str,
     params: Vec<Value>,
     limit: Duration,
-) -> Result<Value, Error> {
+) -> Result<T, Error> {
     let deadline = Instant::now() + limit;
     let started = pool
         .value(method, Some(object), params, pool.quick().min(limit), Repeat::Once)
         .await?;
-    let running = Running::new(pool, method, object, &started)?;
+    let running = Running::new(pool, method, object, started)?;
     running.result(pool, method, object, deadline).await
 }
 
@@ -74,13 +74,7 @@ pub(crate) struct Running {
 
 impl Running {
     /// Takes charge of the task that a call answered with.
-    pub(crate) fn new(pool: &Pool, method: &'static str, object: &str, started: &Value) -> Result<Self, Error> {
-        let task = match started {
-            Value::Text(text) => Ref::new(text),
-            Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Time(_) | Value::Array(_) | Value::Struct(_) => {
-                Ref::null()
-            }
-        };
+    pub(crate) fn new(pool: &Pool, method: &'static str, object: &str, task: Ref<Task>) -> Result<Self, Error> {
         if task.is_null() {
             return Err(pool.malformed(method, Some(object), "it names no task"));
         }
@@ -97,13 +91,13 @@ impl Running {
     }
 
     /// Waits for the end of the task and gives its result.
-    pub(crate) async fn result(
+    pub(crate) async fn result<T: FromWire>(
         mut self,
         pool: &Pool,
         method: &'static str,
         object: &str,
         deadline: Instant,
-    ) -> Result<Value, Error> {
+    ) -> Result<T, Error> {
         let began = Instant::now();
         let fail = |kind, outcome| Error::new(kind, outcome, pool.name(), method).with_object(Some(object.to_owned()));
         let record = match tokio::time::timeout_at(deadline, await_end(pool, &self.task)).await {
@@ -160,12 +154,11 @@ impl Drop for Running {
                 let call = Call {
                     method,
                     params: vec![Value::text(task.as_str())],
-                    shape: Shape::Value,
                     limit: quick,
                     repeat: Repeat::Idempotent,
                     object: Some(task.as_str().to_owned()),
                 };
-                if let Err(error) = caller.call(call, &mut Whole).await {
+                if let Err(error) = caller.value::<()>(call).await {
                     debug!(error = %error, "task was not tidied up");
                 }
             }

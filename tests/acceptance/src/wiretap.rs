@@ -53,7 +53,9 @@ impl Wiretap {
     /// The references of sessions that were used: the first parameter of every call that takes one.
     #[must_use]
     pub fn sessions(&self) -> BTreeSet<String> {
-        let first = Regex::new(r"</methodName>\s*<params>\s*<param>\s*<value>\s*(?:<string>)?(OpaqueRef:[^<\s]+)");
+        let first = Regex::new(
+            r#"(?:</methodName>\s*<params>\s*<param>\s*<value>\s*(?:<string>)?|"params":\s*\[\s*")(OpaqueRef:[^<"\s]+)"#,
+        );
         let first = first.expect("a pattern");
         first
             .captures_iter(&self.heard())

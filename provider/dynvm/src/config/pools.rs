@@ -56,6 +56,7 @@ fn configured(name: &str, pool: &Value, defaults: &PoolDefaults, found: &mut Dia
         username: text(pool, "username"),
         password: text(pool, "password").map(Secret::from),
         tls: tls::draft(pool.get("tls")),
+        transport: text(pool, "transport"),
     };
     let connection = match draft.check(defaults) {
         Ok(connection) => {
@@ -116,6 +117,7 @@ fn place(pool: &Path, fault: &PoolFault) -> Path {
         PoolFault::Url { index: None, .. } => pool.attribute("url"),
         PoolFault::Url { index: Some(index), .. } => pool.attribute("urls").index(*index),
         PoolFault::Password => pool.attribute("password"),
+        PoolFault::Transport(_) => pool.attribute("transport"),
         PoolFault::Trust | PoolFault::CaFile { .. } | PoolFault::Fingerprint { .. } => {
             tls::place(&pool.attribute("tls"), fault)
         }

@@ -4,6 +4,7 @@ use cty::Type;
 use engine::constraint::Constraint;
 use engine::rule::Rule;
 use engine::schema::{Attribute, Schema};
+use fleet::draft::TRANSPORTS;
 
 /// The table.
 pub(crate) fn table() -> Schema {
@@ -85,6 +86,13 @@ fn connection() -> Vec<Attribute> {
             .optional()
             .rule(at_most_one_trust())
             .describe("How to verify this pool's certificates. Default: the provider's `tls`, else the system's roots."),
+        Attribute::string("transport")
+            .optional()
+            .rule(Rule::one_of(TRANSPORTS))
+            .describe(
+                "The protocol to speak. Default: JSON-RPC where the pool offers it, which is from XenServer 7.3 on, else XML-RPC; the login finds out. \
+                 XML-RPC is slower, and whoever may write a key of a map on the pool can forge others in its answers.",
+            ),
     ]
 }
 

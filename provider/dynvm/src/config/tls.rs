@@ -42,6 +42,7 @@ pub(super) fn place(tls: &Path, fault: &PoolFault) -> Path {
         | PoolFault::Address
         | PoolFault::Url { .. }
         | PoolFault::Password
+        | PoolFault::Transport(_)
         | PoolFault::InsecureVariable => tls.clone(),
     }
 }

@@ -129,6 +129,7 @@ fn connection(section: &Section, defaults: &PoolDefaults, notes: &mut Notes) -> 
             fingerprints,
             ..TlsDraft::default()
         },
+        transport: None,
     };
     match draft.check(defaults) {
         Ok(connection) => {
@@ -158,9 +159,11 @@ fn explain(fault: &PoolFault) -> (Option<&'static str>, String) {
         PoolFault::Url { .. } => (Some(NAME), fault.to_string()),
         PoolFault::Password => (Some(PASSWORD), "the password is missing".to_owned()),
         PoolFault::Fingerprint { .. } => (Some(FINGERPRINT), fault.to_string()),
-        PoolFault::Name(_) | PoolFault::Trust | PoolFault::CaFile { .. } | PoolFault::InsecureVariable => {
-            (None, fault.to_string())
-        }
+        PoolFault::Name(_)
+        | PoolFault::Trust
+        | PoolFault::CaFile { .. }
+        | PoolFault::Transport(_)
+        | PoolFault::InsecureVariable => (None, fault.to_string()),
     }
 }
 

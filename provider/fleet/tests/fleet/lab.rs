@@ -36,6 +36,11 @@ impl Lab {
         Self::of(world).await
     }
 
+    /// The same as a pool older than 7.3, which knows XML-RPC only.
+    pub(crate) async fn old() -> Self {
+        Self::small_with(|world| world.pools.values_mut().for_each(|pool| pool.json_rpc = false)).await
+    }
+
     pub(crate) async fn of(world: World) -> Self {
         let options = Options {
             clock: ClockMode::Scaled(SPEED),
@@ -196,6 +201,7 @@ fn settings(pool: sim::PoolAddress) -> PoolSettings {
         username: pool.username,
         password: pool.password.into(),
         tls: xenapi::TlsTrust::SystemRoots,
+        wire: xenapi::WireChoice::Auto,
         originator: "dynvm-provider/0.1.0".into(),
         limits: xenapi::Limits::default(),
     };

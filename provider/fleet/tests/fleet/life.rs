@@ -12,7 +12,15 @@ use crate::lab::{Lab, spec, spec_of};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_comes_lives_and_goes_without_a_trace() {
-    let lab = Lab::small().await;
+    comes_lives_and_goes(Lab::small().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_it_does_in_a_pool_that_knows_xml_only() {
+    comes_lives_and_goes(Lab::old().await).await;
+}
+
+async fn comes_lives_and_goes(lab: Lab) {
     let before = lab.world();
     let wanted = spec("web-1");
     let server = lab.create(wanted.clone()).await.unwrap();

@@ -12,7 +12,15 @@ use super::fields::{Fields, Item};
 use super::report::Report;
 
 /// How a pool is reached.
-const CONNECTION: [&str; 6] = ["url", "urls", "username", "password", "password_file", "tls"];
+const CONNECTION: [&str; 7] = [
+    "url",
+    "urls",
+    "username",
+    "password",
+    "password_file",
+    "tls",
+    "transport",
+];
 /// Where the provider places servers, which is nothing to a reaper.
 const PLACEMENT: [&str; 8] = [
     "templates",
@@ -63,6 +71,7 @@ fn pool(
         username: fields.get("username").and_then(|item| item.name(report)),
         password: password(name, item, &fields, file, environment, report),
         tls: tls.as_ref().map(|tls| trust(tls, file, report)).unwrap_or_default(),
+        transport: fields.get("transport").and_then(|item| item.text(report)),
     };
     let places = Places {
         pool: item,
@@ -199,6 +208,7 @@ impl Places<'_> {
                 self.whole()
             }
             PoolFault::Url { index, .. } => self.url(*index),
+            PoolFault::Transport(_) => self.of(self.fields.get("transport")),
             PoolFault::Trust => self.of(self.fields.get("tls")),
             PoolFault::CaFile { .. } => self.of(self.tls.and_then(|tls| tls.get("ca_file"))),
             PoolFault::Fingerprint { .. } => self.of(self.tls.and_then(|tls| tls.get("fingerprints"))),

@@ -14,6 +14,7 @@ pools = {
     url       = "https://10.1.0.11"
     username  = "reaper"
     password  = "s$${e}cret"
+    transport = "xml-rpc"
     tls       = { fingerprints = ["sha256:3A5C0E719D24B8460F9BE257C16D83AA14F0926B38D57EC941AF601D85B32EF7"] }
     storage   = "ssd"
     network   = "lab-net"
@@ -77,6 +78,8 @@ fn a_whole_configuration_is_read() {
     assert_eq!(first.name, "lab1");
     assert_eq!(first.connection.urls[0].to_string(), "https://10.1.0.11");
     assert_eq!(first.connection.username, "reaper");
+    assert_eq!(first.connection.wire, xenapi::WireChoice::Only(xenapi::Wire::Xml));
+    assert_eq!(second.connection.wire, xenapi::WireChoice::Auto);
     assert_eq!(first.connection.password.expose(), "s${e}cret");
     assert!(matches!(&first.connection.tls, TlsTrust::Fingerprints(pinned) if pinned.len() == 1));
     assert!(first.connection.originator.starts_with("dynvm-reaper/0."));
@@ -115,6 +118,10 @@ fn what_is_not_said_has_a_default() {
 
 #[test]
 fn a_pool_is_checked_as_in_the_provider() {
+    check_pool(
+        "url = \"lab\"\n    password = \"p\"\n    transport = \"soap\"",
+        "reaper.hcl:5:5: pools.lab1.transport: \"soap\" is no transport: it must be json-rpc or xml-rpc",
+    );
     check_pool(
         "url = \"ftp://x\"",
         "reaper.hcl:3:5: pools.lab1.url: \"ftp://x\" is no pool address: the scheme is neither https nor http",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use sim::{ClockMode, Options, Simulator, World};
-use xenapi::{Endpoint, Limits, PoolConfig, Secret, TlsTrust};
+use xenapi::{Endpoint, Limits, PoolConfig, Secret, TlsTrust, WireChoice};
 
 use super::{Deletion, Due, Metrics, NAMES, PoolMetrics, RailState, Reading};
 
@@ -248,6 +248,7 @@ fn client(simulator: &Simulator) -> Arc<xenapi::Pool> {
         username: lab1.username,
         password: Secret::new(lab1.password),
         tls: TlsTrust::SystemRoots,
+        wire: WireChoice::Auto,
         originator: "dynvm-reaper/test".to_owned(),
         limits: Limits::default(),
     };

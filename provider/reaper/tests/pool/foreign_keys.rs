@@ -1,4 +1,4 @@
-//! What other people write into the maps of a pool's objects: keys that no answer of a pool escapes.
+//! What other people write into the maps of a pool's objects: keys that no answer of a pool in XML escapes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use proptest::test_runner::TestRunner;
 use serde_json::{Value as Json, json};
 use xenapi::{EventClass, Filter, Interest, Loss, Notice, Ref, Subscription, TextMap, Vm};
 
-use crate::lab::{Lab, about};
+use crate::lab::{Lab, Marks, Transport, about};
 
 /// The key of a custom field of XenCenter, and worse.
 const KEYS: [&str; 5] = [
@@ -29,6 +29,7 @@ fn config(lab: &Lab) -> xenapi::PoolConfig {
         username: pool.username,
         password: pool.password.into(),
         tls: xenapi::TlsTrust::SystemRoots,
+        wire: xenapi::WireChoice::Auto,
         originator: "dynvm-provider/0.1.0".into(),
         limits: xenapi::Limits::default(),
     }
@@ -70,7 +71,16 @@ async fn write_everywhere(lab: &Lab) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_key_keeps_the_fleet_from_listing_or_the_reaper_from_its_work() {
-    let lab = Lab::small().await;
+    no_key_keeps_anybody(Transport::Json).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_does_one_in_xml() {
+    no_key_keeps_anybody(Transport::Xml).await;
+}
+
+async fn no_key_keeps_anybody(transport: Transport) {
+    let lab = Lab::small_with(transport).await;
     let good = lab.server("good", 3600).await;
     let expired = lab.server("expired", -60).await;
     write_everywhere(&lab).await;
@@ -105,7 +115,16 @@ fn maps() -> impl Strategy<Value = TextMap> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_arrive_as_they_were_written() {
-    let lab = Lab::small().await;
+    keys_arrive(Transport::Json).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_arrive_in_xml_as_they_were_written() {
+    keys_arrive(Transport::Xml).await;
+}
+
+async fn keys_arrive(transport: Transport) {
+    let lab = Lab::small_with(transport).await;
     let foreign = lab.call("VM.get_by_name_label", json!(["foreign-1"])).await;
     let vm = Ref::<Vm>::new(foreign[0].as_str().unwrap());
     let client = lab.client();
@@ -141,12 +160,28 @@ async fn told(heard: &mut Subscription, vm: &Ref<Vm>, map: &TextMap) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_that_ends_its_own_name_is_told_with_its_place() {
-    let lab = Lab::small().await;
+async fn in_xml_a_key_that_ends_its_own_name_is_told_with_its_place() {
+    let lab = Lab::small_with(Transport::Xml).await;
     let foreign: Json = lab.call("VM.get_by_name_label", json!(["foreign-1"])).await;
     lab.call("VM.add_to_other_config", json!([foreign[0], "a</name>b", "x"]))
         .await;
     let error = lab.client().vm().all_records().await.unwrap_err();
     let place = format!("Value/{}/other_config", foreign[0].as_str().unwrap());
     assert!(error.to_string().contains(&place), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_key_condemns_a_vm_by_marks_that_it_only_spells() {
+    let lab = Lab::small().await;
+    let made = lab.server_with("victim", |_| Marks::default()).await;
+    // In XML these read as the marks of a server whose lease is over.
+    let marks = Marks::server(&made.uuid).lease(-60);
+    for (at, (key, value)) in marks.keys.into_iter().enumerate() {
+        let forged = format!("{at}</name><value></value></member><member><name>{key}");
+        lab.call("VM.add_to_other_config", json!([made.vm, forged, value]))
+            .await;
+    }
+    let ran = lab.run().await;
+    assert!(ran.deeds().is_empty(), "{:?}", ran.deeds());
+    assert!(lab.has(&made).await);
 }

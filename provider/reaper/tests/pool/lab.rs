@@ -27,6 +27,15 @@ pub(crate) struct Lab {
     _simulator: Simulator,
 }
 
+/// What a pool speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// JSON-RPC as well as XML-RPC.
+    Json,
+    /// XML-RPC only, as pools older than 7.3.
+    Xml,
+}
+
 /// A VM that a test has made.
 #[derive(Debug, Clone)]
 pub(crate) struct Made {
@@ -107,7 +116,15 @@ pub(crate) fn birth_name(seconds: i64) -> String {
 
 impl Lab {
     pub(crate) async fn small() -> Self {
-        Self::of(World::from_hcl(include_str!("small.hcl")).unwrap()).await
+        Self::small_with(Transport::Json).await
+    }
+
+    pub(crate) async fn small_with(transport: Transport) -> Self {
+        let mut world = World::from_hcl(include_str!("small.hcl")).unwrap();
+        for pool in world.pools.values_mut() {
+            pool.json_rpc = transport == Transport::Json;
+        }
+        Self::of(world).await
     }
 
     pub(crate) async fn of(world: World) -> Self {
@@ -224,6 +241,7 @@ impl Lab {
             username: pool.username,
             password: pool.password.into(),
             tls: xenapi::TlsTrust::SystemRoots,
+            wire: xenapi::WireChoice::Auto,
             originator: "dynvm-reaper/0.1.0".into(),
             limits: xenapi::Limits::default(),
         };

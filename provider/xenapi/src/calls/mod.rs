@@ -21,11 +21,11 @@ pub use self::vm::{MemoryLimits, Template};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::pool::Pool;
 use crate::query::Filter;
-use crate::record::{Class, FromValue, TextMap, decode};
+use crate::record::{Class, TextMap, decode};
 use crate::reference::Ref;
 use crate::transport::{Call, Collect, Repeat};
 use crate::uuid::Uuid;
-use crate::wire::{Emitted, Shape, Value, WireError, check_key};
+use crate::wire::{Cut, FromWire, Raw, Value, WireError, check_key};
 
 /// The calls on the objects of one class.
 pub struct Objects<'a, C> {
@@ -62,41 +62,35 @@ impl<'a, C> Objects<'a, C> {
     async fn set(self, method: &'static str, object: &Ref<C>, params: Vec<Value>) -> Result<(), Error> {
         self.act(method, object, params, self.pool.quick(), Repeat::Idempotent)
             .await
-            .map(drop)
     }
 
     /// Makes a call on an object.
-    async fn act(
+    async fn act<T: FromWire + Send>(
         self,
         method: &'static str,
         object: &Ref<C>,
         params: Vec<Value>,
         limit: Duration,
         repeat: Repeat,
-    ) -> Result<Value, Error> {
+    ) -> Result<T, Error> {
         let mut all = vec![Value::text(object.as_str())];
         all.extend(params);
         self.pool.value(method, Some(object.as_str()), all, limit, repeat).await
     }
 
     /// Makes a quick read of one value of an object.
-    async fn get<T: FromValue>(self, method: &'static str, object: &Ref<C>, params: Vec<Value>) -> Result<T, Error> {
-        let value = self
-            .act(method, object, params, self.pool.quick(), Repeat::Idempotent)
-            .await?;
-        self.typed(method, object.as_str(), value)
-    }
-
-    fn typed<T: FromValue>(self, method: &'static str, object: &str, value: Value) -> Result<T, Error> {
-        T::from_value(value).ok_or_else(|| {
-            self.pool
-                .malformed(method, Some(object), format_args!("it is no {}", T::EXPECTED))
-        })
+    async fn get<T: FromWire + Send>(
+        self,
+        method: &'static str,
+        object: &Ref<C>,
+        params: Vec<Value>,
+    ) -> Result<T, Error> {
+        self.act(method, object, params, self.pool.quick(), Repeat::Idempotent)
+            .await
     }
 
     /// Takes a reference that must not be null, such as that of a new object.
-    fn made<D>(self, method: &'static str, object: &str, value: Value) -> Result<Ref<D>, Error> {
-        let made: Ref<D> = self.typed(method, object, value)?;
+    fn made<D>(self, method: &'static str, object: &str, made: Ref<D>) -> Result<Ref<D>, Error> {
         if made.is_null() {
             return Err(self.pool.malformed(method, Some(object), "it names no object"));
         }
@@ -113,14 +107,17 @@ impl<C: Class> Objects<'_, C> {
         let call = Call {
             method: C::GET_RECORD,
             params: vec![Value::text(object.as_str())],
-            shape: Shape::Record(C::FIELDS),
             limit: self.pool.quick(),
             repeat: Repeat::Idempotent,
             object: Some(object.as_str().to_owned()),
         };
-        let value = self.pool.caller().call(call, &mut crate::transport::Whole).await?;
-        decode::<C>(object.as_str(), value)
-            .map_err(|error| self.pool.malformed(C::GET_RECORD, Some(object.as_str()), error))
+        let mut single = Single::<C> { object, record: None };
+        self.pool.caller().call_on(call, &mut single).await?;
+        let none = || {
+            self.pool
+                .malformed(C::GET_RECORD, Some(object.as_str()), "it holds no record")
+        };
+        single.record.ok_or_else(none)
     }
 
     /// Finds an object by its UUID (`get_by_uuid`).
@@ -213,11 +210,9 @@ impl<C: Class> Objects<'_, C> {
     /// The call failed.
     pub async fn refs_where(self, filter: &Filter) -> Result<Vec<Ref<C>>, Error> {
         let params = vec![Value::text(filter.to_string())];
-        let value = self
-            .pool
+        self.pool
             .value(C::GET_ALL_WHERE, None, params, self.pool.quick(), Repeat::Idempotent)
-            .await?;
-        self.typed(C::GET_ALL_WHERE, "", value)
+            .await
     }
 
     /// Finds objects by name, whatever characters it has (`get_by_name_label`). Classes without names answer `is_unsupported`.
@@ -226,8 +221,7 @@ impl<C: Class> Objects<'_, C> {
     /// The call failed.
     pub async fn by_name_label(self, name: &str) -> Result<Vec<Ref<C>>, Error> {
         let params = vec![Value::text(name)];
-        let value = self
-            .pool
+        self.pool
             .value(
                 C::GET_BY_NAME_LABEL,
                 None,
@@ -235,27 +229,18 @@ impl<C: Class> Objects<'_, C> {
                 self.pool.quick(),
                 Repeat::Idempotent,
             )
-            .await?;
-        self.typed(C::GET_BY_NAME_LABEL, name, value)
+            .await
     }
 
     async fn listing(self, filter: &Filter, limit: Duration, collect: &mut dyn Collect) -> Result<(), Error> {
         let call = Call {
             method: C::GET_ALL_RECORDS_WHERE,
             params: vec![Value::text(filter.to_string())],
-            shape: Shape::Records(C::FIELDS),
             limit,
             repeat: Repeat::Idempotent,
             object: None,
         };
-        match self.pool.caller().call(call, collect).await? {
-            Value::Struct(_) => Ok(()),
-            Value::Text(_) | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Time(_) | Value::Array(_) => {
-                Err(self
-                    .pool
-                    .malformed(C::GET_ALL_RECORDS_WHERE, None, "it is no map of records"))
-            }
-        }
+        self.pool.caller().call_on(call, collect).await.map(drop)
     }
 }
 
@@ -268,9 +253,7 @@ impl<C> Objects<'_, C> {
         })?;
         // A second time would fail with a duplicate key although the first one was ours: not to be repeated blindly.
         let params = vec![Value::text(key), Value::text(value)];
-        self.act(method, object, params, self.pool.quick(), Repeat::Once)
-            .await
-            .map(drop)
+        self.act(method, object, params, self.pool.quick(), Repeat::Once).await
     }
 
     async fn set_map(self, method: &'static str, object: &Ref<C>, map: &TextMap) -> Result<(), Error> {
@@ -278,20 +261,48 @@ impl<C> Objects<'_, C> {
     }
 }
 
+/// Takes the record of one object.
+struct Single<'a, C: Class> {
+    object: &'a Ref<C>,
+    record: Option<C::Record>,
+}
+
+impl<C: Class> Collect for Single<'_, C> {
+    fn cut(&self) -> Cut {
+        Cut::Whole
+    }
+
+    fn restart(&mut self) -> bool {
+        self.record = None;
+        true
+    }
+
+    fn take(&mut self, _name: &str, part: Raw<'_>) -> Result<(), WireError> {
+        self.record = Some(decode::<C>(self.object.as_str(), part)?);
+        Ok(())
+    }
+}
+
+/// Takes the records of a listing.
 struct List<C: Class>(Vec<(Ref<C>, C::Record)>);
 
 impl<C: Class> Collect for List<C> {
+    fn cut(&self) -> Cut {
+        Cut::Members
+    }
+
     fn restart(&mut self) -> bool {
         self.0.clear();
         true
     }
 
-    fn take(&mut self, part: Emitted) -> Result<(), WireError> {
-        self.0.extend(listed::<C>(part)?);
+    fn take(&mut self, object: &str, part: Raw<'_>) -> Result<(), WireError> {
+        self.0.push((Ref::new(object), decode::<C>(object, part)?));
         Ok(())
     }
 }
 
+/// Hands on the records of a listing.
 struct Stream<C, F> {
     each: F,
     has_begun: bool,
@@ -299,28 +310,18 @@ struct Stream<C, F> {
 }
 
 impl<C: Class, F: FnMut(Ref<C>, C::Record) + Send> Collect for Stream<C, F> {
+    fn cut(&self) -> Cut {
+        Cut::Members
+    }
+
     fn restart(&mut self) -> bool {
         !self.has_begun
     }
 
-    fn take(&mut self, part: Emitted) -> Result<(), WireError> {
-        if let Some((object, record)) = listed::<C>(part)? {
-            self.has_begun = true;
-            (self.each)(object, record);
-        }
+    fn take(&mut self, object: &str, part: Raw<'_>) -> Result<(), WireError> {
+        let record = decode::<C>(object, part)?;
+        self.has_begun = true;
+        (self.each)(Ref::new(object), record);
         Ok(())
-    }
-}
-
-/// A record with its reference.
-type Listed<C> = (Ref<C>, <C as Class>::Record);
-
-fn listed<C: Class>(part: Emitted) -> Result<Option<Listed<C>>, WireError> {
-    match part {
-        Emitted::Record(object, value) => {
-            let record = decode::<C>(&object, value).map_err(|error| WireError::Record(error.to_string()))?;
-            Ok(Some((Ref::new(&object), record)))
-        }
-        Emitted::Event(_) => Ok(None),
     }
 }

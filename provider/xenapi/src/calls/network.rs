@@ -78,8 +78,6 @@ impl Objects<'_, Vif> {
     /// # Errors
     /// The call failed.
     pub async fn unplug(self, vif: &Ref<Vif>, limit: Duration) -> Result<(), Error> {
-        self.act("VIF.unplug", vif, Vec::new(), limit, Repeat::Idempotent)
-            .await
-            .map(drop)
+        self.act("VIF.unplug", vif, Vec::new(), limit, Repeat::Idempotent).await
     }
 }

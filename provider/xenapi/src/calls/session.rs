@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::error::Error;
 use crate::pool::Pool;
-use crate::record::FromValue;
 use crate::session::Session;
-use crate::transport::{Call, Repeat, Whole};
-use crate::wire::{Shape, Value};
+use crate::transport::{Call, One, Repeat};
+use crate::wire::{FromWire, Value};
 
 const IS_SUPERUSER: &str = "session.get_is_local_superuser";
 const PERMISSIONS: &str = "session.get_rbac_permissions";
@@ -49,16 +48,16 @@ impl Pool {
 
     /// Reads a field of the session. Its reference is a secret: the call is made on that very session, whose reference no error
     /// shows, and names no object.
-    async fn about<T: FromValue>(&self, session: &Session, method: &'static str) -> Result<T, Error> {
+    async fn about<T: FromWire + Send>(&self, session: &Session, method: &'static str) -> Result<T, Error> {
         let call = Call {
             method,
             params: vec![Value::text(session.id.expose())],
-            shape: Shape::Value,
             limit: self.quick(),
             repeat: Repeat::Idempotent,
             object: None,
         };
-        let value = self.caller().once(session, &call, &mut Whole).await?;
-        T::from_value(value).ok_or_else(|| self.malformed(method, None, format_args!("it is no {}", T::EXPECTED)))
+        let mut one = One::default();
+        self.caller().once(session, &call, &mut one).await?;
+        one.0.ok_or_else(|| self.malformed(method, None, "it holds no value"))
     }
 }

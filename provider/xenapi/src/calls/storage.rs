@@ -96,7 +96,6 @@ impl Objects<'_, Vdi> {
     pub async fn destroy(self, vdi: &Ref<Vdi>, limit: Duration) -> Result<(), Error> {
         self.act("VDI.destroy", vdi, Vec::new(), limit, Repeat::Idempotent)
             .await
-            .map(drop)
     }
 
     /// Grows a disk: an operation of the storage repository, to be queued.
@@ -106,7 +105,6 @@ impl Objects<'_, Vdi> {
     pub async fn resize(self, vdi: &Ref<Vdi>, bytes: i64, limit: Duration) -> Result<(), Error> {
         self.act("VDI.resize", vdi, vec![Value::Int(bytes)], limit, Repeat::Idempotent)
             .await
-            .map(drop)
     }
 
     /// Writes an image into a disk from its first byte on, and waits until the data is written. Plugs the disk into a control domain
@@ -123,7 +121,7 @@ impl Objects<'_, Vdi> {
             .pool
             .value("task.create", Some(vdi.as_str()), label, quick, Repeat::Once)
             .await?;
-        let running = Running::new(self.pool, method, vdi.as_str(), &task)?;
+        let running = Running::new(self.pool, method, vdi.as_str(), task)?;
         let upload = Upload {
             method,
             object: vdi.as_str(),
@@ -136,10 +134,7 @@ impl Objects<'_, Vdi> {
             limit: deadline.saturating_duration_since(Instant::now()),
         };
         self.pool.caller().upload(&upload).await?;
-        running
-            .result(self.pool, method, vdi.as_str(), deadline)
-            .await
-            .map(drop)
+        running.result(self.pool, method, vdi.as_str(), deadline).await
     }
 
     /// Deletes the record of a disk whose data is gone.
@@ -223,9 +218,7 @@ impl Objects<'_, Vbd> {
     /// # Errors
     /// `is_busy` if the guest holds it, `is_wrong_power_state` if it is detached already.
     pub async fn unplug(self, vbd: &Ref<Vbd>, limit: Duration) -> Result<(), Error> {
-        self.act("VBD.unplug", vbd, Vec::new(), limit, Repeat::Idempotent)
-            .await
-            .map(drop)
+        self.act("VBD.unplug", vbd, Vec::new(), limit, Repeat::Idempotent).await
     }
 
     /// Takes the medium out of a drive.
@@ -233,9 +226,7 @@ impl Objects<'_, Vbd> {
     /// # Errors
     /// The call failed.
     pub async fn eject(self, vbd: &Ref<Vbd>, limit: Duration) -> Result<(), Error> {
-        self.act("VBD.eject", vbd, Vec::new(), limit, Repeat::Idempotent)
-            .await
-            .map(drop)
+        self.act("VBD.eject", vbd, Vec::new(), limit, Repeat::Idempotent).await
     }
 }
 

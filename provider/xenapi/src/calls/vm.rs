@@ -260,7 +260,6 @@ impl Objects<'_, Vm> {
             Repeat::Once,
         )
         .await
-        .map(drop)
     }
 
     /// Starts a halted VM on this host; needs vm-power-admin.
@@ -269,7 +268,7 @@ impl Objects<'_, Vm> {
     /// `is_other_host` if another host may take it.
     pub async fn start_on(self, vm: &Ref<Vm>, host: &Ref<Host>, limit: Duration) -> Result<(), Error> {
         let params = vec![Value::text(host.as_str()), Value::Bool(false), Value::Bool(false)];
-        self.act("VM.start_on", vm, params, limit, Repeat::Once).await.map(drop)
+        self.act("VM.start_on", vm, params, limit, Repeat::Once).await
     }
 
     /// Stops a VM at once, from running, paused or suspended.
@@ -279,7 +278,6 @@ impl Objects<'_, Vm> {
     pub async fn hard_shutdown(self, vm: &Ref<Vm>, limit: Duration) -> Result<(), Error> {
         self.act("VM.hard_shutdown", vm, Vec::new(), limit, Repeat::Idempotent)
             .await
-            .map(drop)
     }
 
     /// Asks the guest to stop.
@@ -289,7 +287,6 @@ impl Objects<'_, Vm> {
     pub async fn clean_shutdown(self, vm: &Ref<Vm>, limit: Duration) -> Result<(), Error> {
         self.act("VM.clean_shutdown", vm, Vec::new(), limit, Repeat::Idempotent)
             .await
-            .map(drop)
     }
 
     /// Writes the memory of a running VM to disk and stops it.
@@ -297,9 +294,7 @@ impl Objects<'_, Vm> {
     /// # Errors
     /// The call failed.
     pub async fn suspend(self, vm: &Ref<Vm>, limit: Duration) -> Result<(), Error> {
-        self.act("VM.suspend", vm, Vec::new(), limit, Repeat::Once)
-            .await
-            .map(drop)
+        self.act("VM.suspend", vm, Vec::new(), limit, Repeat::Once).await
     }
 
     /// Resumes a suspended VM on a host of the pool's choice.
@@ -315,7 +310,6 @@ impl Objects<'_, Vm> {
             Repeat::Once,
         )
         .await
-        .map(drop)
     }
 
     /// Resumes a suspended VM on this host.
@@ -324,9 +318,7 @@ impl Objects<'_, Vm> {
     /// `is_other_host` if another host may take it.
     pub async fn resume_on(self, vm: &Ref<Vm>, host: &Ref<Host>, limit: Duration) -> Result<(), Error> {
         let params = vec![Value::text(host.as_str()), Value::Bool(false), Value::Bool(false)];
-        self.act("VM.resume_on", vm, params, limit, Repeat::Once)
-            .await
-            .map(drop)
+        self.act("VM.resume_on", vm, params, limit, Repeat::Once).await
     }
 
     /// Pauses a running VM.
@@ -334,9 +326,7 @@ impl Objects<'_, Vm> {
     /// # Errors
     /// The call failed.
     pub async fn pause(self, vm: &Ref<Vm>, limit: Duration) -> Result<(), Error> {
-        self.act("VM.pause", vm, Vec::new(), limit, Repeat::Once)
-            .await
-            .map(drop)
+        self.act("VM.pause", vm, Vec::new(), limit, Repeat::Once).await
     }
 
     /// Lets a paused VM go on.
@@ -344,9 +334,7 @@ impl Objects<'_, Vm> {
     /// # Errors
     /// The call failed.
     pub async fn unpause(self, vm: &Ref<Vm>, limit: Duration) -> Result<(), Error> {
-        self.act("VM.unpause", vm, Vec::new(), limit, Repeat::Once)
-            .await
-            .map(drop)
+        self.act("VM.unpause", vm, Vec::new(), limit, Repeat::Once).await
     }
 
     /// Moves a running VM to another host of the pool, live.
@@ -363,7 +351,6 @@ impl Objects<'_, Vm> {
             Repeat::Once,
         )
         .await
-        .map(drop)
     }
 
     /// Asks whether a host could start the VM now.

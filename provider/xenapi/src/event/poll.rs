@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::{Error as _, IgnoredAny, MapAccess};
+
 use super::{Change, ChangeOp, Delta, EventClass, Token};
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::record::{decode_any, fields_of};
+use crate::record::decode_member;
 use crate::retry::Caller;
 use crate::session::Session;
 use crate::transport::{Call, Collect, Repeat};
-use crate::wire::{Emitted, Shape, Value, WireError};
+use crate::wire::{As, Cut, FromWire, Name, Raw, Value, WireError};
 
 const METHOD: &str = "event.from";
 /// Beyond the waiting time, for the way there and back and for a large answer.
@@ -29,8 +31,8 @@ pub(super) enum Broken {
 pub(super) async fn read_all(caller: &Caller, pool: &str, classes: &[EventClass]) -> Result<Delta, Error> {
     let mut gathered = Gathered::new(Broken::Fatal);
     let call = call(classes, "", Duration::ZERO);
-    let (value, generation) = caller.call_on(call, &mut gathered).await?;
-    delta(gathered, value, generation).map_err(|text| malformed(pool, text))
+    let generation = caller.call_on(call, &mut gathered).await?;
+    gathered.delta(pool, generation)
 }
 
 /// Reads from a token on, on exactly this session, waiting for something to happen.
@@ -44,14 +46,11 @@ pub(super) async fn read_on(
 ) -> Result<Delta, Error> {
     let mut gathered = Gathered::new(Broken::Left);
     let call = call(classes, token, wait);
-    let value = caller.once(session, &call, &mut gathered).await?;
-    delta(gathered, value, session.generation).map_err(|text| malformed(pool, text))
+    caller.once(session, &call, &mut gathered).await?;
+    gathered.delta(pool, session.generation)
 }
 
 fn call(classes: &[EventClass], token: &str, wait: Duration) -> Call {
-    let mut fields: Vec<&'static str> = classes.iter().flat_map(|class| fields_of(*class)).copied().collect();
-    fields.sort_unstable();
-    fields.dedup();
     Call {
         method: METHOD,
         params: vec![
@@ -59,50 +58,17 @@ fn call(classes: &[EventClass], token: &str, wait: Duration) -> Call {
             Value::text(token),
             Value::seconds(wait),
         ],
-        shape: Shape::Events(fields),
         limit: wait + SLACK,
         repeat: Repeat::Idempotent,
         object: None,
     }
 }
 
-fn malformed(pool: &str, text: String) -> Error {
-    Error::new(ErrorKind::Malformed(text), Outcome::Rejected, pool, METHOD)
-}
-
-fn delta(gathered: Gathered, mut value: Value, generation: u64) -> Result<Delta, String> {
-    let token = match value.take_member("token") {
-        Some(Value::Text(text)) if !text.is_empty() => Arc::from(text),
-        Some(_) | None => return Err("the answer holds no token".to_owned()),
-    };
-    Ok(Delta {
-        changes: gathered.changes,
-        token: Token {
-            text: token,
-            generation,
-        },
-        counts: counts(value.take_member("valid_ref_counts")),
-    })
-}
-
-fn counts(value: Option<Value>) -> BTreeMap<String, i64> {
-    let members = match value {
-        Some(Value::Struct(members)) => members,
-        Some(_) | None => Vec::new(),
-    };
-    let count = |value: Value| match value {
-        Value::Int(count) => Some(count),
-        Value::Text(text) => text.trim().parse().ok(),
-        Value::Bool(_) | Value::Float(_) | Value::Time(_) | Value::Array(_) | Value::Struct(_) => None,
-    };
-    members
-        .into_iter()
-        .filter_map(|(class, value)| count(value).map(|count| (class.to_ascii_lowercase(), count)))
-        .collect()
-}
-
+/// What came of an answer.
 struct Gathered {
     changes: Vec<Change>,
+    token: String,
+    counts: BTreeMap<String, i64>,
     broken: Broken,
 }
 
@@ -110,48 +76,117 @@ impl Gathered {
     fn new(broken: Broken) -> Self {
         Self {
             changes: Vec::new(),
+            token: String::new(),
+            counts: BTreeMap::new(),
             broken,
         }
+    }
+
+    fn delta(self, pool: &str, generation: u64) -> Result<Delta, Error> {
+        if self.token.is_empty() {
+            let kind = ErrorKind::Malformed("the answer holds no token".to_owned());
+            return Err(Error::new(kind, Outcome::Rejected, pool, METHOD));
+        }
+        Ok(Delta {
+            changes: self.changes,
+            token: Token {
+                text: Arc::from(self.token),
+                generation,
+            },
+            counts: self.counts,
+        })
     }
 }
 
 impl Collect for Gathered {
+    fn cut(&self) -> Cut {
+        Cut::MembersAndItems("events")
+    }
+
     fn restart(&mut self) -> bool {
-        self.changes.clear();
+        *self = Self::new(self.broken);
         true
     }
 
-    fn take(&mut self, part: Emitted) -> Result<(), WireError> {
-        let Emitted::Event(event) = part else { return Ok(()) };
-        self.changes.extend(change(event, self.broken)?);
+    fn take(&mut self, name: &str, part: Raw<'_>) -> Result<(), WireError> {
+        match name {
+            "events" => self.changes.extend(change(part, self.broken)?),
+            "token" => self.token = part.read()?,
+            "valid_ref_counts" => {
+                let counts: BTreeMap<String, i64> = part.read()?;
+                let lower = counts
+                    .into_iter()
+                    .map(|(class, count)| (class.to_ascii_lowercase(), count));
+                self.counts = lower.collect();
+            }
+            _ => {}
+        }
         Ok(())
     }
 }
 
-/// Reads one event; those of classes that were not asked for are left out.
-fn change(mut event: Value, broken: Broken) -> Result<Option<Change>, WireError> {
-    let mut text = |name: &str| match event.take_member(name) {
-        Some(Value::Text(text)) => Ok(text),
-        Some(_) | None => Err(WireError::Record(format!("an event has no text {name}"))),
-    };
-    let class = text("class")?;
-    let object = text("ref")?;
-    let operation = text("operation")?;
+/// An event without its snapshot.
+struct Head {
+    class: String,
+    object: String,
+    op: ChangeOp,
+}
+
+impl FromWire for Head {
+    const EXPECTED: &'static str = "event";
+
+    fn from_map<'de, A: MapAccess<'de>>(mut members: A) -> Result<Self, A::Error> {
+        let (mut class, mut object, mut op) = (None, None, None);
+        while let Some(Name(name)) = members.next_key()? {
+            match &*name {
+                "class" => once(&mut class, members.next_value_seed(As::new())?)?,
+                "ref" => once(&mut object, members.next_value_seed(As::new())?)?,
+                "operation" => once(&mut op, members.next_value_seed(As::new())?)?,
+                _ => {
+                    members.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        match (class, object, op) {
+            (Some(class), Some(object), Some(op)) => Ok(Self { class, object, op }),
+            (_, _, _) => Err(A::Error::custom("a member is missing")),
+        }
+    }
+}
+
+fn once<T, E: serde::de::Error>(slot: &mut Option<T>, value: T) -> Result<(), E> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(E::custom("a member stands twice")),
+    }
+}
+
+impl FromWire for ChangeOp {
+    const EXPECTED: &'static str = "operation";
+
+    fn from_text(text: &str) -> Option<Self> {
+        match text {
+            "add" => Some(Self::Add),
+            "mod" => Some(Self::Mod),
+            "del" => Some(Self::Del),
+            _ => None,
+        }
+    }
+}
+
+/// Reads one event; those of classes that were not asked for are left out. The snapshot is read last, wherever it stands: what it is
+/// a record of, and whether it matters that it cannot be read, is known then.
+fn change(event: Raw<'_>, broken: Broken) -> Result<Option<Change>, WireError> {
+    let Head { class, object, op } = event.read()?;
     let Some(class) = EventClass::parse(&class) else {
         return Ok(None);
     };
-    let op = match operation.as_str() {
-        "add" => ChangeOp::Add,
-        "mod" => ChangeOp::Mod,
-        "del" => ChangeOp::Del,
-        other => return Err(WireError::Record(format!("an event has the operation {other:.40}"))),
-    };
-    let record = match (op, event.take_member("snapshot")) {
-        (ChangeOp::Del, _) | (ChangeOp::Add | ChangeOp::Mod, None) => None,
-        (ChangeOp::Add | ChangeOp::Mod, Some(snapshot)) => match decode_any(class, &object, snapshot) {
-            Ok(record) => Some(record),
+    let record = match op {
+        ChangeOp::Del => None,
+        ChangeOp::Add | ChangeOp::Mod => match decode_member(class, &object, event, "snapshot") {
+            Ok(record) => record,
             Err(_) if broken == Broken::Left => None,
-            Err(error) => return Err(WireError::Record(error.to_string())),
+            Err(error) => return Err(error),
         },
     };
     Ok(Some(Change {

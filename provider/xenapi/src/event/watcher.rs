@@ -28,8 +28,8 @@ use crate::failure::Failure;
 use crate::record::PoolObject;
 use crate::reference::Ref;
 use crate::retry::Caller;
-use crate::transport::{Call, Repeat, Whole};
-use crate::wire::{Shape, Value};
+use crate::transport::{Call, Repeat};
+use crate::wire::Value;
 
 /// How long one call waits; a proxy may cut longer ones.
 const WAIT: Duration = Duration::from_secs(60);
@@ -125,21 +125,16 @@ impl Watcher {
         let call = Call {
             method: "event.inject",
             params: vec![Value::text("pool"), Value::text(pool.as_str())],
-            shape: Shape::Value,
             limit,
             repeat: Repeat::Idempotent,
             object: Some(pool.as_str().to_owned()),
         };
-        let (value, generation) = self.shared.caller.call_on(call, &mut Whole).await?;
-        match value {
-            Value::Text(text) if !text.is_empty() => Ok(Token::new(Arc::from(text), generation)),
-            _ => Err(Error::new(
-                ErrorKind::Malformed("it is no token".to_owned()),
-                Outcome::MaybeSent,
-                &self.shared.pool,
-                "event.inject",
-            )),
+        let (text, generation) = self.shared.caller.value_on::<String>(call).await?;
+        if text.is_empty() {
+            let kind = ErrorKind::Malformed("it is no token".to_owned());
+            return Err(Error::new(kind, Outcome::MaybeSent, &self.shared.pool, "event.inject"));
         }
+        Ok(Token::new(Arc::from(text), generation))
     }
 
     /// Reads everything, or what changed since a token, at once.

@@ -1,4 +1,7 @@
 //! Typed records: of each class only the fields that are needed, so that the rest of an answer is skipped unbuilt.
+//!
+//! A class is one table. From it come the record type and how it is decoded: member by member, straight from the answer, by a `match`
+//! over the names of its fields.
 
 mod host;
 mod network;
@@ -6,10 +9,11 @@ mod storage;
 mod task;
 mod vm;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
-use jiff::Timestamp;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
 pub use self::host::{Host, HostMetrics, HostMetricsRecord, HostRecord, PoolObject, PoolRecord};
 pub use self::network::{Network, NetworkRecord, Pif, PifRecord, Vif, VifRecord};
@@ -20,9 +24,7 @@ pub use self::vm::{
 };
 
 use crate::event::EventClass;
-use crate::reference::Ref;
-use crate::uuid::Uuid;
-use crate::wire::{Value, parse_time};
+use crate::wire::{As, FromWire, Name, Raw, WireError};
 
 /// A map of texts, such as `other_config`.
 pub type TextMap = BTreeMap<String, String>;
@@ -52,7 +54,7 @@ pub trait Class: Sized + Send + Sync + 'static {
     fn of(record: &Record) -> Option<&Self::Record>;
 
     #[doc(hidden)]
-    fn decode(fields: &mut Fields) -> Result<Self::Record, DecodeError>;
+    fn decode<'de, A: MapAccess<'de>>(fields: Fields<'_, A>) -> Result<Self::Record, A::Error>;
 
     #[doc(hidden)]
     fn wrap(record: Self::Record) -> Record;
@@ -83,6 +85,16 @@ pub enum DecodeError {
         /// What it should be.
         expected: &'static str,
     },
+    /// A field stands there twice.
+    #[error("{class} {object}: the field {field} stands twice")]
+    Twice {
+        /// Class of the record.
+        class: &'static str,
+        /// Reference of the object; empty if unknown.
+        object: String,
+        /// Name of the field.
+        field: &'static str,
+    },
     /// The record is no structure at all.
     #[error("{class} {object}: the record is no structure")]
     Shape {
@@ -93,126 +105,118 @@ pub enum DecodeError {
     },
 }
 
-/// The members of one record on the way to its type.
+/// What is wrong with a field.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Missing(&'static str),
+    Type(&'static str, &'static str),
+    Twice(&'static str),
+}
+
+impl Fault {
+    fn of(self, class: &'static str, object: &str) -> DecodeError {
+        let object = object.to_owned();
+        match self {
+            Self::Missing(field) => DecodeError::Missing { class, object, field },
+            Self::Type(field, expected) => DecodeError::Type {
+                class,
+                object,
+                field,
+                expected,
+            },
+            Self::Twice(field) => DecodeError::Twice { class, object, field },
+        }
+    }
+}
+
+/// The members of one record on the way to its type. What is wrong with one of them is written down here, because the errors of
+/// decoders have no place for it.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Fields {
-    class: &'static str,
-    object: String,
-    members: Vec<(String, Value)>,
+pub struct Fields<'a, A> {
+    members: A,
+    fault: &'a mut Option<Fault>,
 }
 
-impl Fields {
-    fn take<T: FromValue>(&mut self, field: &'static str) -> Result<T, DecodeError> {
-        self.take_optional(field)?.ok_or_else(|| DecodeError::Missing {
-            class: self.class,
-            object: self.object.clone(),
-            field,
-        })
+impl<'de, A: MapAccess<'de>> Fields<'_, A> {
+    fn next(&mut self) -> Result<Option<Name<'de>>, A::Error> {
+        self.members.next_key()
     }
 
-    fn take_optional<T: FromValue>(&mut self, field: &'static str) -> Result<Option<T>, DecodeError> {
-        let Some(at) = self.members.iter().position(|(name, _)| name == field) else {
-            return Ok(None);
-        };
-        let (_, value) = self.members.swap_remove(at);
-        T::from_value(value).map(Some).ok_or_else(|| DecodeError::Type {
-            class: self.class,
-            object: self.object.clone(),
-            field,
-            expected: T::EXPECTED,
-        })
+    fn read<T: FromWire>(&mut self, field: &'static str, into: &mut Option<T>) -> Result<(), A::Error> {
+        if into.is_some() {
+            return Err(self.fail(Fault::Twice(field)));
+        }
+        let value = self.members.next_value_seed(As::new());
+        *into = Some(value.inspect_err(|_| *self.fault = Some(Fault::Type(field, T::EXPECTED)))?);
+        Ok(())
     }
 
-    fn take_or_default<T: FromValue + Default>(&mut self, field: &'static str) -> Result<T, DecodeError> {
-        Ok(self.take_optional(field)?.unwrap_or_default())
+    fn skip(&mut self) -> Result<(), A::Error> {
+        self.members.next_value::<IgnoredAny>().map(drop)
+    }
+
+    fn required<T>(&mut self, field: &'static str, value: Option<T>) -> Result<T, A::Error> {
+        value.ok_or_else(|| self.fail(Fault::Missing(field)))
+    }
+
+    fn fail(&mut self, fault: Fault) -> A::Error {
+        *self.fault = Some(fault);
+        A::Error::custom("a field")
     }
 }
 
-/// Decodes one record of class `C`.
-pub(crate) fn decode<C: Class>(object: &str, value: Value) -> Result<C::Record, DecodeError> {
-    match value {
-        Value::Struct(members) => C::decode(&mut Fields {
+/// Decodes the record of an object.
+pub(crate) fn decode<C: Class>(object: &str, record: Raw<'_>) -> Result<C::Record, WireError> {
+    decode_by::<C, _>(object, |seed| record.read_as(seed))
+}
+
+/// Decodes a record that `read` finds for the seed.
+fn decode_by<C: Class, T>(
+    object: &str,
+    read: impl FnOnce(RecordSeed<'_, C>) -> Result<T, WireError>,
+) -> Result<T, WireError> {
+    let mut fault = None;
+    let seed = RecordSeed {
+        fault: &mut fault,
+        class: PhantomData,
+    };
+    read(seed).map_err(|error| match (error, fault) {
+        (WireError::Mismatch, Some(fault)) => fault.of(C::NAME, object).into(),
+        (WireError::Mismatch, None) => DecodeError::Shape {
             class: C::NAME,
             object: object.to_owned(),
+        }
+        .into(),
+        (other, _) => other,
+    })
+}
+
+struct RecordSeed<'a, C> {
+    fault: &'a mut Option<Fault>,
+    class: PhantomData<fn() -> C>,
+}
+
+impl<'de, C: Class> DeserializeSeed<'de> for RecordSeed<'_, C> {
+    type Value = C::Record;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<C::Record, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, C: Class> Visitor<'de> for RecordSeed<'_, C> {
+    type Value = C::Record;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("structure")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<C::Record, A::Error> {
+        C::decode(Fields {
             members,
-        }),
-        Value::Text(_) | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Time(_) | Value::Array(_) => {
-            Err(DecodeError::Shape {
-                class: C::NAME,
-                object: object.to_owned(),
-            })
-        }
-    }
-}
-
-/// What a field can be made of.
-pub(crate) trait FromValue: Sized {
-    const EXPECTED: &'static str;
-
-    fn from_value(value: Value) -> Option<Self>;
-}
-
-macro_rules! from_value {
-    ($type:ty, $expected:literal, $($pattern:pat => $result:expr),+ $(,)?) => {
-        impl FromValue for $type {
-            const EXPECTED: &'static str = $expected;
-
-            fn from_value(value: Value) -> Option<Self> {
-                #[allow(clippy::match_wildcard_for_single_variants, reason = "the macro names the variants that fit")]
-                match value {
-                    $($pattern => $result,)+
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-from_value!(String, "text", Value::Text(text) => Some(text), Value::Int(number) => Some(number.to_string()));
-from_value!(bool, "flag", Value::Bool(flag) => Some(flag));
-from_value!(i64, "whole number", Value::Int(number) => Some(number), Value::Text(text) => text.trim().parse().ok());
-// `nan` and `inf` parse as floats, but no field of ours can mean them.
-from_value!(
-    f64,
-    "number",
-    Value::Float(number) => number.is_finite().then_some(number),
-    Value::Int(number) => Some(number as f64),
-    Value::Text(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
-);
-from_value!(Timestamp, "time", Value::Time(text) | Value::Text(text) => parse_time(&text));
-from_value!(Uuid, "UUID", Value::Text(text) => text.parse().ok());
-from_value!(TextMap, "map of texts", Value::Struct(members) => members
-    .into_iter()
-    .map(|(key, value)| String::from_value(value).map(|text| (key, text)))
-    .collect());
-
-impl<C> FromValue for Ref<C> {
-    const EXPECTED: &'static str = "reference";
-
-    fn from_value(value: Value) -> Option<Self> {
-        String::from_value(value).map(|text| Self::new(&text))
-    }
-}
-
-impl<T: FromValue> FromValue for Vec<T> {
-    const EXPECTED: &'static str = "set";
-
-    fn from_value(value: Value) -> Option<Self> {
-        match value {
-            Value::Array(items) => items.into_iter().map(T::from_value).collect(),
-            Value::Text(_) | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Time(_) | Value::Struct(_) => {
-                None
-            }
-        }
-    }
-}
-
-impl FromValue for BTreeSet<String> {
-    const EXPECTED: &'static str = "set of texts";
-
-    fn from_value(value: Value) -> Option<Self> {
-        Vec::<String>::from_value(value).map(|items| items.into_iter().collect())
+            fault: self.fault,
+        })
     }
 }
 
@@ -252,11 +256,14 @@ macro_rules! open_enum {
             }
         }
 
-        impl $crate::record::FromValue for $name {
+        impl $crate::wire::FromWire for $name {
             const EXPECTED: &'static str = "text";
 
-            fn from_value(value: $crate::wire::Value) -> Option<Self> {
-                String::from_value(value).map(Self::from)
+            fn from_text(text: &str) -> Option<Self> {
+                Some(match text {
+                    $($text => Self::$variant,)+
+                    other => Self::Other(other.to_owned()),
+                })
             }
         }
     };
@@ -299,8 +306,15 @@ macro_rules! class {
                 }
             }
 
-            fn decode(fields: &mut $crate::record::Fields) -> Result<$record, $crate::record::DecodeError> {
-                Ok($record { $($field: class!(@take fields, $wire $($optional)?),)+ })
+            fn decode<'de, A: serde::de::MapAccess<'de>>(mut fields: $crate::record::Fields<'_, A>) -> Result<$record, A::Error> {
+                $(let mut $field = None::<$type>;)+
+                while let Some(name) = fields.next()? {
+                    match &*name.0 {
+                        $($wire => fields.read($wire, &mut $field)?,)+
+                        _ => fields.skip()?,
+                    }
+                }
+                Ok($record { $($field: class!(@take fields, $field, $wire $($optional)?),)+ })
             }
 
             fn wrap(record: $record) -> $crate::record::Record {
@@ -308,8 +322,8 @@ macro_rules! class {
             }
         }
     };
-    (@take $fields:ident, $wire:literal) => { $fields.take($wire)? };
-    (@take $fields:ident, $wire:literal default) => { $fields.take_or_default($wire)? };
+    (@take $fields:ident, $field:ident, $wire:literal) => { $fields.required($wire, $field)? };
+    (@take $fields:ident, $field:ident, $wire:literal default) => { $field.unwrap_or_default() };
 }
 
 use {class, open_enum};
@@ -334,45 +348,32 @@ pub enum Record {
     Task(Box<TaskRecord>),
 }
 
-/// Decodes a record of the class that an event names.
-pub(crate) fn decode_any(class: EventClass, object: &str, value: Value) -> Result<Record, DecodeError> {
-    fn of<C: Class>(object: &str, value: Value) -> Result<Record, DecodeError> {
-        decode::<C>(object, value).map(C::wrap)
+/// Decodes the record of a class that stands in a map as the member of this name; `None` if it is absent.
+pub(crate) fn decode_member(
+    class: EventClass,
+    object: &str,
+    map: Raw<'_>,
+    name: &str,
+) -> Result<Option<Record>, WireError> {
+    fn of<C: Class>(object: &str, map: Raw<'_>, name: &str) -> Result<Option<Record>, WireError> {
+        let record = decode_by::<C, _>(object, |seed| map.member_as(name, seed))?;
+        Ok(record.map(C::wrap))
     }
-    match class {
-        EventClass::Pool => of::<PoolObject>(object, value),
-        EventClass::Vm => of::<Vm>(object, value),
-        EventClass::VmMetrics => of::<VmMetrics>(object, value),
-        EventClass::VmGuestMetrics => of::<GuestMetrics>(object, value),
-        EventClass::Host => of::<Host>(object, value),
-        EventClass::HostMetrics => of::<HostMetrics>(object, value),
-        EventClass::Sr => of::<Sr>(object, value),
-        EventClass::Pbd => of::<Pbd>(object, value),
-        EventClass::Network => of::<Network>(object, value),
-        EventClass::Pif => of::<Pif>(object, value),
-        EventClass::Vbd => of::<Vbd>(object, value),
-        EventClass::Vif => of::<Vif>(object, value),
-        EventClass::Vdi => of::<Vdi>(object, value),
-        EventClass::Task => of::<Task>(object, value),
-    }
-}
-
-/// Lists the fields that records of a class are made of.
-pub(crate) fn fields_of(class: EventClass) -> &'static [&'static str] {
-    match class {
-        EventClass::Pool => PoolObject::FIELDS,
-        EventClass::Vm => Vm::FIELDS,
-        EventClass::VmMetrics => VmMetrics::FIELDS,
-        EventClass::VmGuestMetrics => GuestMetrics::FIELDS,
-        EventClass::Host => Host::FIELDS,
-        EventClass::HostMetrics => HostMetrics::FIELDS,
-        EventClass::Sr => Sr::FIELDS,
-        EventClass::Pbd => Pbd::FIELDS,
-        EventClass::Network => Network::FIELDS,
-        EventClass::Pif => Pif::FIELDS,
-        EventClass::Vbd => Vbd::FIELDS,
-        EventClass::Vif => Vif::FIELDS,
-        EventClass::Vdi => Vdi::FIELDS,
-        EventClass::Task => Task::FIELDS,
-    }
+    let of = match class {
+        EventClass::Pool => of::<PoolObject>,
+        EventClass::Vm => of::<Vm>,
+        EventClass::VmMetrics => of::<VmMetrics>,
+        EventClass::VmGuestMetrics => of::<GuestMetrics>,
+        EventClass::Host => of::<Host>,
+        EventClass::HostMetrics => of::<HostMetrics>,
+        EventClass::Sr => of::<Sr>,
+        EventClass::Pbd => of::<Pbd>,
+        EventClass::Network => of::<Network>,
+        EventClass::Pif => of::<Pif>,
+        EventClass::Vbd => of::<Vbd>,
+        EventClass::Vif => of::<Vif>,
+        EventClass::Vdi => of::<Vdi>,
+        EventClass::Task => of::<Task>,
+    };
+    of(object, map, name)
 }

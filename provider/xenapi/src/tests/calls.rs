@@ -3,64 +3,54 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::server::{EMPTY_MAP, EMPTY_SET, NO, SESSION, Server, YES, failure, host_metrics, ok, record};
-use crate::{Filter, GuestMetrics, MemoryLimits, Outcome, PowerState, Ref, Rights, Template, TextMap, Uuid, Vm};
+use super::said::{Said, host_metrics};
+use super::server::{SESSION, Server, failure, ok};
+use crate::{Filter, GuestMetrics, MemoryLimits, Outcome, PowerState, Ref, Rights, Template, TextMap, Uuid, Vm, Wire};
 
 const VM: &str = "OpaqueRef:6c1f0a3e-0000-4000-8000-000000000001";
 
-fn vm_record(extra: &[(&str, &str)]) -> String {
-    let text = |text: &str| format!("<value>{text}</value>");
-    let base = [
-        ("uuid", text("0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9")),
-        ("name_label", text("web &amp; &lt;db&gt; &quot;x&quot; &#228; ä")),
-        ("name_description", text("")),
-        ("power_state", text("Running")),
-        ("is_a_template", NO.to_owned()),
-        ("is_a_snapshot", NO.to_owned()),
-        ("is_control_domain", NO.to_owned()),
-        ("resident_on", text("OpaqueRef:host")),
-        ("memory_static_min", text("1073741824")),
-        ("memory_static_max", text("4294967296")),
-        ("memory_dynamic_min", text("4294967296")),
-        ("memory_dynamic_max", "<value><i8>4294967296</i8></value>".to_owned()),
-        ("HVM_shadow_multiplier", "<value><double>1</double></value>".to_owned()),
-        ("VCPUs_max", "<value><int>2</int></value>".to_owned()),
-        ("VCPUs_at_startup", text("2")),
-        (
-            "tags",
-            "<value><array><data><value>b</value><value>a</value></data></array></value>".to_owned(),
-        ),
+fn vm_record() -> Said {
+    Said::from([
+        ("uuid", "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9".into()),
+        ("name_label", "web & <db> \"x\" ä \u{1f600} \\".into()),
+        ("name_description", "".into()),
+        ("power_state", "Running".into()),
+        ("is_a_template", false.into()),
+        ("is_a_snapshot", false.into()),
+        ("is_control_domain", false.into()),
+        ("resident_on", "OpaqueRef:host".into()),
+        ("memory_static_min", 1_073_741_824.into()),
+        ("memory_static_max", 4_294_967_296.into()),
+        ("memory_dynamic_min", "4294967296".into()),
+        ("memory_dynamic_max", Said::Tagged("i8", "4294967296")),
+        ("HVM_shadow_multiplier", 1.0.into()),
+        ("VCPUs_max", Said::Tagged("int", "2")),
+        ("VCPUs_at_startup", 2.into()),
+        ("tags", ["b", "a"].into()),
         (
             "other_config",
-            record(&[
-                ("mac_seed", "<value>1</value>"),
-                ("n", "<value><string>s</string></value>"),
-            ]),
+            [("mac_seed", "1".into()), ("n", Said::Tagged("string", "s"))].into(),
         ),
-        (
-            "VBDs",
-            "<value><array><data><value>OpaqueRef:b1</value></data></array></value>".to_owned(),
-        ),
-        ("VIFs", EMPTY_SET.to_owned()),
-        ("guest_metrics", text("OpaqueRef:NULL")),
-        ("NVRAM", record(&[("EFI-variables", &text(&"QUFB".repeat(20_000)))])),
-        ("snapshot_metadata", text("&lt;not &amp; built&gt;")),
+        ("VBDs", ["OpaqueRef:b1"].into()),
+        ("VIFs", Said::empty_set()),
+        ("guest_metrics", "OpaqueRef:NULL".into()),
+        ("NVRAM", [("EFI-variables", Said::from(&*"QUFB".repeat(20_000)))].into()),
+        ("snapshot_metadata", "<not & \"built\" }]>".into()),
         (
             "a_field_of_tomorrow",
-            record(&[("deep", &record(&[("er", EMPTY_MAP)]))]),
+            [("deep", [("er", Said::empty_map())].into())].into(),
         ),
-    ];
-    let mut members: Vec<(&str, &str)> = base.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    members.retain(|(name, _)| extra.iter().all(|(other, _)| other != name));
-    members.extend(extra.iter().filter(|(_, value)| !value.is_empty()));
-    record(&members)
+    ])
 }
 
-#[tokio::test]
-async fn reads_a_record_as_xapi_writes_it() {
-    let server = Server::xapi(|_| ok(&vm_record(&[("power_state", "<value>Hibernating</value>")]))).await;
+async fn reads_a_record_as_xapi_writes_it(wire: Wire) {
+    let server = Server::xapi(
+        wire,
+        |_| ok(vm_record().with("power_state", Some("Hibernating".into()))),
+    )
+    .await;
     let record = server.pool().vm().record(&Ref::new(VM)).await.unwrap();
-    assert_eq!(record.name_label, "web & <db> \"x\" ä ä");
+    assert_eq!(record.name_label, "web & <db> \"x\" ä \u{1f600} \\");
     assert_eq!(record.power_state, PowerState::Other("Hibernating".to_owned()));
     assert_eq!(
         (record.memory_static_max, record.memory_dynamic_max, record.vcpus_max),
@@ -76,30 +66,28 @@ async fn reads_a_record_as_xapi_writes_it() {
     assert_eq!(seen[0].strings()[3], "dynvm-test/1");
 }
 
-#[tokio::test]
-async fn asks_what_the_user_may_do_without_showing_the_session() {
-    let server = Server::xapi(|seen| match seen.method.as_str() {
-        "session.get_is_local_superuser" => ok(NO),
-        _ => ok("<value><array><data><value>VM.add_tags</value><value>vm.add_to_other_config/key:folder</value></data></array></value>"),
+async fn asks_what_the_user_may_do_without_showing_the_session(wire: Wire) {
+    let server = Server::xapi(wire, |seen| match seen.method.as_str() {
+        "session.get_is_local_superuser" => ok(false),
+        _ => ok(["VM.add_tags", "vm.add_to_other_config/key:folder"]),
     })
     .await;
     let rights = server.pool().rights().await.unwrap();
     assert!(rights.allow("VM.add_tags") && !rights.allow("VM.add_to_other_config"));
     assert_eq!(server.seen()[2].strings(), [SESSION, SESSION]);
 
-    let superuser = Server::xapi(|_| ok(YES)).await;
+    let superuser = Server::xapi(wire, |_| ok(true)).await;
     assert_eq!(superuser.pool().rights().await.unwrap(), Rights::Superuser);
     assert!(Rights::Superuser.allow("VM.destroy"));
 
-    let broken = Server::xapi(|_| failure(&["HANDLE_INVALID", "session", SESSION])).await;
+    let broken = Server::xapi(wire, |_| failure(&["HANDLE_INVALID", "session", SESSION])).await;
     let error = broken.pool().rights().await.unwrap_err();
     let secret = SESSION.trim_start_matches("OpaqueRef:");
     assert!(!format!("{error} {error:?}").contains(secret), "{error:?}");
 }
 
-#[tokio::test]
-async fn requests_stay_within_the_limits_of_xapi() {
-    let server = Server::xapi(|_| ok(EMPTY_MAP)).await;
+async fn requests_stay_within_the_limits_of_xapi(wire: Wire) {
+    let server = Server::xapi(wire, |_| ok(Said::empty_map())).await;
     let pool = server.pool();
     let vms: Vec<Ref<Vm>> = (0..4000).map(|n| Ref::new(&format!("OpaqueRef:{n:036}"))).collect();
     assert_eq!(pool.vm().records_by_ref(&vms).await.unwrap(), Vec::new());
@@ -119,11 +107,9 @@ async fn requests_stay_within_the_limits_of_xapi() {
     assert_eq!(server.count("VM.set_name_label"), 0);
 }
 
-#[tokio::test]
-async fn lists_by_filter_and_streams() {
-    let server = Server::xapi(|_| {
-        let one = vm_record(&[]);
-        ok(&record(&[("OpaqueRef:a", &one), ("OpaqueRef:b", &one)]))
+async fn lists_by_filter_and_streams(wire: Wire) {
+    let server = Server::xapi(wire, |_| {
+        ok([("OpaqueRef:a", vm_record()), ("OpaqueRef:b", vm_record())])
     })
     .await;
     let pool = server.pool();
@@ -141,15 +127,14 @@ async fn lists_by_filter_and_streams() {
         .await
         .unwrap();
     assert_eq!(names.len(), 2);
-    let expected = "((field &quot;is_a_template&quot;=&quot;false&quot;) and (field &quot;is_control_domain&quot;=&quot;false&quot;))";
+    let expected = r#"((field "is_a_template"="false") and (field "is_control_domain"="false"))"#;
     assert_eq!(server.seen()[1].strings()[1], expected);
 }
 
-#[tokio::test]
-async fn a_listing_that_misses_a_field_fails_whole_and_names_it() {
-    let server = Server::xapi(|_| {
-        let (good, bad) = (vm_record(&[]), vm_record(&[("power_state", "")]));
-        ok(&record(&[("OpaqueRef:a", &good), ("OpaqueRef:bad", &bad)]))
+async fn a_listing_that_misses_a_field_fails_whole_and_names_it(wire: Wire) {
+    let server = Server::xapi(wire, |_| {
+        let bad = vm_record().with("power_state", None);
+        ok([("OpaqueRef:a", vm_record()), ("OpaqueRef:bad", bad)])
     })
     .await;
     let error = server.pool().vm().all_records().await.unwrap_err();
@@ -160,13 +145,14 @@ async fn a_listing_that_misses_a_field_fails_whole_and_names_it() {
     );
 }
 
-#[tokio::test]
-async fn fields_that_old_releases_lack_have_defaults() {
-    let guest = record(&[
-        ("uuid", "<value>0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9</value>"),
-        ("networks", EMPTY_MAP),
-    ]);
-    let server = Server::xapi(move |_| ok(&guest)).await;
+async fn fields_that_old_releases_lack_have_defaults(wire: Wire) {
+    let server = Server::xapi(wire, |_| {
+        ok([
+            ("uuid", "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9".into()),
+            ("networks", Said::empty_map()),
+        ])
+    })
+    .await;
     let guest = server
         .pool()
         .guest_metrics()
@@ -176,15 +162,14 @@ async fn fields_that_old_releases_lack_have_defaults() {
     assert!(guest.networks.is_empty() && !guest.pv_drivers_detected);
 }
 
-#[tokio::test]
-async fn reads_times_numbers_and_sets() {
-    let server = Server::xapi(|seen| match seen.method.as_str() {
-        "host.get_servertime" => ok("<value><dateTime.iso8601>20260821T12:34:56Z</dateTime.iso8601></value>"),
-        "host.compute_free_memory" => ok("<value>8589934592</value>"),
-        "VM.get_by_name_label" => ok("<value><array><data><value>OpaqueRef:a</value></data></array></value>"),
-        "VM.get_by_uuid" => ok("<value>OpaqueRef:a</value>"),
-        "VM.get_all_where" => ok("<value><array/></value>"),
-        "host_metrics.get_record" => ok(&host_metrics("1")),
+async fn reads_times_numbers_and_sets(wire: Wire) {
+    let server = Server::xapi(wire, |seen| match seen.method.as_str() {
+        "host.get_servertime" => ok(Said::Time("20260821T12:34:56Z")),
+        "host.compute_free_memory" => ok(8_589_934_592),
+        "VM.get_by_name_label" => ok(["OpaqueRef:a"]),
+        "VM.get_by_uuid" => ok("OpaqueRef:a"),
+        "VM.get_all_where" => ok(Said::empty_set()),
+        "host_metrics.get_record" => ok(host_metrics(1)),
         other => panic!("{other}"),
     })
     .await;
@@ -208,11 +193,10 @@ async fn reads_times_numbers_and_sets() {
     );
 }
 
-#[tokio::test]
-async fn writes_what_the_calls_say() {
-    let server = Server::xapi(|seen| match seen.method.as_str() {
-        "VM.clone" => ok("<value>OpaqueRef:new</value>"),
-        _ => ok("<value></value>"),
+async fn writes_what_the_calls_say(wire: Wire) {
+    let server = Server::xapi(wire, |seen| match seen.method.as_str() {
+        "VM.clone" => ok("OpaqueRef:new"),
+        _ => ok(""),
     })
     .await;
     let pool = server.pool();
@@ -240,24 +224,26 @@ async fn writes_what_the_calls_say() {
     pool.vm().set_memory_limits(&vm, limits).await.unwrap();
     pool.vm().start(&vm, limit).await.unwrap();
     let bodies: Vec<String> = server.seen().into_iter().map(|seen| seen.body).collect();
-    assert!(bodies[2].contains("<boolean>0</boolean>"), "{}", bodies[2]);
-    assert!(
-        bodies[3].contains("<member><name>a</name><value><string>&lt;1&gt;</string></value></member>"),
-        "{}",
-        bodies[3]
-    );
-    assert!(
-        bodies[4].contains("<array><data><value><string>t&amp;t</string></value></data></array>"),
-        "{}",
-        bodies[4]
-    );
+    let [flag, map, set, flags] = match wire {
+        Wire::Json => ["false],", r#"{"a":"<1>"}],"#, r#"["t&t"]],"#, "false,false],\"id\":1}"],
+        Wire::Xml => [
+            "<boolean>0</boolean>",
+            "<member><name>a</name><value><string>&lt;1&gt;</string></value></member>",
+            "<array><data><value><string>t&amp;t</string></value></data></array>",
+            "<param><value><boolean>0</boolean></value></param><param><value><boolean>0</boolean></value></param></params></methodCall>",
+        ],
+    };
+    for (at, expected) in [(2, flag), (3, map), (4, set), (6, flags)] {
+        assert!(bodies[at].contains(expected), "{}", bodies[at]);
+    }
     assert_eq!(server.seen()[5].strings()[2..], ["1", "4", "2", "3"]);
-    assert!(bodies[6].ends_with("<param><value><boolean>0</boolean></value></param><param><value><boolean>0</boolean></value></param></params></methodCall>"));
 }
 
-#[tokio::test]
-async fn failures_keep_code_parameters_and_advice() {
-    let server = Server::xapi(|_| failure(&["SR_BACKEND_FAILURE_44", "", "There is insufficient space", ""])).await;
+async fn failures_keep_code_parameters_and_advice(wire: Wire) {
+    let server = Server::xapi(wire, |_| {
+        failure(&["SR_BACKEND_FAILURE_44", "", "There is insufficient space", ""])
+    })
+    .await;
     let error = server
         .pool()
         .vm()
@@ -277,9 +263,8 @@ async fn failures_keep_code_parameters_and_advice() {
     assert_eq!(server.count("VM.clone"), 1);
 }
 
-#[tokio::test]
-async fn gone_is_told_apart_by_object() {
-    let server = Server::xapi(|_| failure(&["HANDLE_INVALID", "VM", VM])).await;
+async fn gone_is_told_apart_by_object(wire: Wire) {
+    let server = Server::xapi(wire, |_| failure(&["HANDLE_INVALID", "VM", VM])).await;
     let error = server.pool().vm().destroy(&Ref::new(VM)).await.unwrap_err();
     assert!(
         error.is_gone()
@@ -288,11 +273,10 @@ async fn gone_is_told_apart_by_object() {
     );
 }
 
-#[tokio::test]
-async fn counts_requests_bytes_and_codes() {
-    let server = Server::xapi(|seen| match seen.method.as_str() {
+async fn counts_requests_bytes_and_codes(wire: Wire) {
+    let server = Server::xapi(wire, |seen| match seen.method.as_str() {
         "VM.start" => failure(&["VM_BAD_POWER_STATE", VM, "halted", "running"]),
-        _ => ok(YES),
+        _ => ok(true),
     })
     .await;
     let pool = server.pool();
@@ -311,21 +295,31 @@ async fn counts_requests_bytes_and_codes() {
             ("session.login_with_password", "ok", 1)
         ]
     );
-    assert!(
-        tallies
-            .iter()
-            .all(|tally| tally.bytes_in > 100 && tally.bytes_out > 100)
-    );
+    assert!(tallies.iter().all(|tally| tally.bytes_in > 30 && tally.bytes_out > 30));
     assert_eq!(pool.counters().requests("VM.start"), 1);
     assert_eq!(pool.counters().total(), 3);
 }
 
-#[tokio::test]
-async fn connections_are_kept() {
-    let server = Server::xapi(|_| ok("<value></value>")).await;
+async fn connections_are_kept(wire: Wire) {
+    let server = Server::xapi(wire, |_| ok("")).await;
     let pool = server.pool();
     for _ in 0..5 {
         pool.vm().add_tags(&Ref::new(VM), "t").await.unwrap();
     }
     assert!(server.seen().iter().all(|seen| seen.connection == 0));
 }
+
+over_both_wires!(
+    reads_a_record_as_xapi_writes_it,
+    asks_what_the_user_may_do_without_showing_the_session,
+    requests_stay_within_the_limits_of_xapi,
+    lists_by_filter_and_streams,
+    a_listing_that_misses_a_field_fails_whole_and_names_it,
+    fields_that_old_releases_lack_have_defaults,
+    reads_times_numbers_and_sets,
+    writes_what_the_calls_say,
+    failures_keep_code_parameters_and_advice,
+    gone_is_told_apart_by_object,
+    counts_requests_bytes_and_codes,
+    connections_are_kept,
+);

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::server::{Reply, SESSION, Server, event, events, failure, host_metrics};
+use super::said::{Said, event, events, host_metrics};
+use super::server::{Reply, SESSION, Server, failure};
 use crate::{
     ChangeOp, ErrorKind, EventClass, HostMetrics, HostMetricsRecord, Interest, Loss, Notice, Pool, Ref, Subscription,
+    Wire,
 };
 
 const METRICS: &str = "OpaqueRef:m1";
@@ -26,9 +28,9 @@ impl Feed {
         self.replies.lock().unwrap().push_back(reply);
     }
 
-    async fn server(&self) -> Server {
+    async fn server(&self, wire: Wire) -> Server {
         let feed = self.clone();
-        Server::xapi(move |seen| {
+        Server::xapi(wire, move |seen| {
             assert_eq!(seen.method, "event.from");
             let next = feed.replies.lock().unwrap().pop_front();
             next.unwrap_or_else(|| Reply::After(Arc::clone(&feed.more), Box::new(Reply::Cut)))
@@ -37,10 +39,10 @@ impl Feed {
     }
 }
 
-fn modified(token: &str, free: &str) -> Reply {
+fn modified(token: &str, free: i64) -> Reply {
     events(
         token,
-        &[event("host_metrics", "mod", METRICS, Some(&host_metrics(free)))],
+        vec![event("host_metrics", "mod", METRICS, Some(host_metrics(free)))],
     )
 }
 
@@ -58,26 +60,25 @@ async fn next_metrics(subscription: &mut Subscription) -> HostMetricsRecord {
     }
 }
 
-async fn primed(feed: &Feed) -> (Server, Arc<Pool>) {
-    feed.push(events("00000000000000000010,00000000000000000001", &[]));
-    let server = feed.server().await;
+async fn primed(wire: Wire, feed: &Feed) -> (Server, Arc<Pool>) {
+    feed.push(events("00000000000000000010,00000000000000000001", vec![]));
+    let server = feed.server(wire).await;
     let pool = server.pool();
     pool.snapshot(CLASSES).await.unwrap();
     (server, pool)
 }
 
-#[tokio::test]
-async fn a_snapshot_reads_classes_in_one_request() {
+async fn a_snapshot_reads_classes_in_one_request(wire: Wire) {
     let feed = Feed::default();
     feed.push(events(
         "5,1",
-        &[
-            event("host_metrics", "add", METRICS, Some(&host_metrics("7"))),
-            event("HOST_METRICS", "add", "OpaqueRef:m2", Some(&host_metrics("8"))),
-            event("blob", "add", "OpaqueRef:b", Some("<value><struct></struct></value>")),
+        vec![
+            event("host_metrics", "add", METRICS, Some(host_metrics(7))),
+            event("HOST_METRICS", "add", "OpaqueRef:m2", Some(host_metrics(8))),
+            event("blob", "add", "OpaqueRef:b", Some(Said::empty_map())),
         ],
     ));
-    let server = feed.server().await;
+    let server = feed.server(wire).await;
     let pool = server.pool();
     let snapshot = pool
         .snapshot(&[EventClass::HostMetrics, EventClass::Host])
@@ -92,35 +93,32 @@ async fn a_snapshot_reads_classes_in_one_request() {
     assert_eq!(server.methods(), ["session.login_with_password", "event.from"]);
     let seen = &server.seen()[1];
     assert_eq!(seen.strings(), [SESSION, "host_metrics", "host", ""]);
-    assert!(seen.body.contains("<double>0.0</double>"), "{}", seen.body);
+    let wait = match wire {
+        Wire::Json => ",0.0],\"id\":1}",
+        Wire::Xml => "<double>0.0</double>",
+    };
+    assert!(seen.body.contains(wait), "{}", seen.body);
 
-    feed.push(events("6,1", &[event("host_metrics", "del", METRICS, None)]));
+    feed.push(events("6,1", vec![event("host_metrics", "del", METRICS, None)]));
     let delta = pool.changes_since(CLASSES, &snapshot.token).await.unwrap();
     assert_eq!((delta.changes.len(), delta.changes[0].op), (1, ChangeOp::Del));
     assert_eq!(server.seen()[2].strings()[2], "5,1");
 }
 
-#[tokio::test]
-async fn a_snapshot_with_a_record_that_cannot_be_read_fails() {
+async fn a_snapshot_with_a_record_that_cannot_be_read_fails(wire: Wire) {
     let feed = Feed::default();
     feed.push(events(
         "5,1",
-        &[event(
-            "host_metrics",
-            "add",
-            METRICS,
-            Some("<value><struct></struct></value>"),
-        )],
+        vec![event("host_metrics", "add", METRICS, Some(Said::empty_map()))],
     ));
-    let error = feed.server().await.pool().snapshot(CLASSES).await.unwrap_err();
+    let error = feed.server(wire).await.pool().snapshot(CLASSES).await.unwrap_err();
     assert!(error.to_string().contains(METRICS), "{error}");
 }
 
-#[tokio::test]
-async fn a_token_of_an_earlier_session_is_refused() {
+async fn a_token_of_an_earlier_session_is_refused(wire: Wire) {
     let feed = Feed::default();
-    let (server, pool) = primed(&feed).await;
-    feed.push(events("11,1", &[]));
+    let (server, pool) = primed(wire, &feed).await;
+    feed.push(events("11,1", vec![]));
     let token = pool.snapshot(CLASSES).await.unwrap().token;
     feed.push(failure(&["SESSION_INVALID", SESSION]));
     let error = pool.changes_since(CLASSES, &token).await.unwrap_err();
@@ -131,11 +129,10 @@ async fn a_token_of_an_earlier_session_is_refused() {
     assert_eq!(server.count("event.from"), asked);
 }
 
-#[tokio::test]
-async fn subscribers_hear_of_what_they_want() {
+async fn subscribers_hear_of_what_they_want(wire: Wire) {
     let feed = Feed::default();
-    let (server, pool) = primed(&feed).await;
-    feed.push(modified("00000000000000000011,1", "1"));
+    let (server, pool) = primed(wire, &feed).await;
+    feed.push(modified("00000000000000000011,1", 1));
     let mut all = pool.watcher().subscribe(Interest::classes(CLASSES));
     let mut one = pool
         .watcher()
@@ -151,7 +148,7 @@ async fn subscribers_hear_of_what_they_want() {
         .seen()
         .iter()
         .skip(2)
-        .map(|seen| seen.strings()[2].to_owned())
+        .map(|seen| seen.strings()[2].clone())
         .collect();
     assert_eq!(
         tokens,
@@ -159,12 +156,11 @@ async fn subscribers_hear_of_what_they_want() {
     );
 }
 
-#[tokio::test]
-async fn a_cold_start_tells_the_subscriber_to_read() {
+async fn a_cold_start_tells_the_subscriber_to_read(wire: Wire) {
     let feed = Feed::default();
-    feed.push(events("5,1", &[]));
-    feed.push(modified("6,1", "3"));
-    let server = feed.server().await;
+    feed.push(events("5,1", vec![]));
+    feed.push(modified("6,1", 3));
+    let server = feed.server(wire).await;
     let pool = server.pool();
     let mut subscription = pool.watcher().subscribe(Interest::classes(CLASSES));
     assert!(matches!(next(&mut subscription).await, Notice::Lost(Loss::Fresh)));
@@ -172,10 +168,9 @@ async fn a_cold_start_tells_the_subscriber_to_read() {
     assert_eq!(server.seen()[1].strings()[1..], ["pool", ""]);
 }
 
-#[tokio::test]
-async fn nobody_interested_means_nothing_in_flight_and_the_token_is_used_again() {
+async fn nobody_interested_means_nothing_in_flight_and_the_token_is_used_again(wire: Wire) {
     let feed = Feed::default();
-    let (server, pool) = primed(&feed).await;
+    let (server, pool) = primed(wire, &feed).await;
     let subscription = pool.watcher().subscribe(Interest::classes(CLASSES));
     server.wait_for("event.from", 2).await;
     drop(subscription);
@@ -185,15 +180,14 @@ async fn nobody_interested_means_nothing_in_flight_and_the_token_is_used_again()
         }
     };
     tokio::time::timeout(Duration::from_secs(20), idle).await.unwrap();
-    feed.push(modified("12,1", "9"));
+    feed.push(modified("12,1", 9));
     let mut again = pool.watcher().subscribe(Interest::classes(CLASSES));
     assert_eq!(next_metrics(&mut again).await.memory_free, 9);
 }
 
-#[tokio::test]
-async fn a_further_class_widens_the_poll_with_the_same_token() {
+async fn a_further_class_widens_the_poll_with_the_same_token(wire: Wire) {
     let feed = Feed::default();
-    let (server, pool) = primed(&feed).await;
+    let (server, pool) = primed(wire, &feed).await;
     let first = pool.watcher().subscribe(Interest::classes(CLASSES));
     server.wait_for("event.from", 2).await;
     let second = pool.watcher().subscribe(Interest::classes(&[EventClass::Vm]));
@@ -206,7 +200,7 @@ async fn a_further_class_widens_the_poll_with_the_same_token() {
         .seen()
         .iter()
         .skip(2)
-        .map(|seen| seen.strings()[1..].iter().map(ToString::to_string).collect())
+        .map(|seen| seen.strings()[1..].to_vec())
         .collect();
     let token = "00000000000000000010,00000000000000000001";
     assert_eq!(asked[0], ["host_metrics", token]);
@@ -214,39 +208,36 @@ async fn a_further_class_widens_the_poll_with_the_same_token() {
     assert_eq!(asked[2], ["vm", "host_metrics", "task", token]);
 }
 
-#[tokio::test]
-async fn a_new_session_means_a_new_token_and_a_notice() {
+async fn a_new_session_means_a_new_token_and_a_notice(wire: Wire) {
     let feed = Feed::default();
-    let (server, pool) = primed(&feed).await;
+    let (server, pool) = primed(wire, &feed).await;
     feed.push(failure(&["SESSION_INVALID", SESSION]));
-    feed.push(events("3,1", &[]));
-    feed.push(modified("4,1", "5"));
+    feed.push(events("3,1", vec![]));
+    feed.push(modified("4,1", 5));
     let mut subscription = pool.watcher().subscribe(Interest::classes(CLASSES));
     assert!(matches!(next(&mut subscription).await, Notice::Lost(Loss::Interrupted)));
     assert_eq!(next_metrics(&mut subscription).await.memory_free, 5);
     assert_eq!(server.count("session.login_with_password"), 2);
 }
 
-#[tokio::test]
-async fn a_token_that_the_pool_does_not_know_is_replaced() {
+async fn a_token_that_the_pool_does_not_know_is_replaced(wire: Wire) {
     let feed = Feed::default();
-    let (_server, pool) = primed(&feed).await;
+    let (_server, pool) = primed(wire, &feed).await;
     feed.push(failure(&["EVENT_FROM_TOKEN_PARSE_FAILURE", "10,1"]));
-    feed.push(events("3,1", &[]));
+    feed.push(events("3,1", vec![]));
     let mut subscription = pool.watcher().subscribe(Interest::classes(CLASSES));
     assert!(matches!(next(&mut subscription).await, Notice::Lost(Loss::Fresh)));
 }
 
-#[tokio::test]
-async fn one_broken_connection_is_no_loss_and_two_are_told() {
+async fn one_broken_connection_is_no_loss_and_two_are_told(wire: Wire) {
     let feed = Feed::default();
-    let (_server, pool) = primed(&feed).await;
+    let (_server, pool) = primed(wire, &feed).await;
     feed.push(Reply::Cut);
-    feed.push(modified("11,1", "1"));
+    feed.push(modified("11,1", 1));
     feed.push(Reply::Cut);
     feed.push(Reply::Status(500));
-    feed.push(events("12,1", &[]));
-    feed.push(modified("13,1", "2"));
+    feed.push(events("12,1", vec![]));
+    feed.push(modified("13,1", 2));
     let mut subscription = pool.watcher().subscribe(Interest::classes(CLASSES));
     assert_eq!(next_metrics(&mut subscription).await.memory_free, 1);
     assert!(matches!(
@@ -257,18 +248,12 @@ async fn one_broken_connection_is_no_loss_and_two_are_told() {
     assert_eq!(next_metrics(&mut subscription).await.memory_free, 2);
 }
 
-#[tokio::test]
-async fn a_record_that_cannot_be_read_is_left_to_the_subscriber() {
+async fn a_record_that_cannot_be_read_is_left_to_the_subscriber(wire: Wire) {
     let feed = Feed::default();
-    let (_server, pool) = primed(&feed).await;
+    let (_server, pool) = primed(wire, &feed).await;
     feed.push(events(
         "11,1",
-        &[event(
-            "host_metrics",
-            "mod",
-            METRICS,
-            Some("<value><struct></struct></value>"),
-        )],
+        vec![event("host_metrics", "mod", METRICS, Some(Said::empty_map()))],
     ));
     let mut subscription = pool.watcher().subscribe(Interest::classes(CLASSES));
     match next(&mut subscription).await {
@@ -281,21 +266,20 @@ async fn a_record_that_cannot_be_read_is_left_to_the_subscriber() {
     }
 }
 
-fn metrics(operation: &str, objects: std::ops::Range<u32>) -> Vec<String> {
+fn metrics(operation: &str, objects: std::ops::Range<u32>) -> Vec<Said> {
     let of = |n| {
         let object = format!("OpaqueRef:{n}");
-        let record = (operation != "del").then(|| host_metrics("1"));
-        event("host_metrics", operation, &object, record.as_deref())
+        let record = (operation != "del").then(|| host_metrics(1));
+        event("host_metrics", operation, &object, record)
     };
     objects.map(of).collect()
 }
 
-#[tokio::test]
-async fn a_slow_subscriber_reads_again_and_hinders_nobody() {
+async fn a_slow_subscriber_reads_again_and_hinders_nobody(wire: Wire) {
     let feed = Feed::default();
-    let (server, pool) = primed(&feed).await;
-    feed.push(events("11,1", &metrics("del", 0..8193)));
-    feed.push(modified("12,1", "6"));
+    let (server, pool) = primed(wire, &feed).await;
+    feed.push(events("11,1", metrics("del", 0..8193)));
+    feed.push(modified("12,1", 6));
     let mut slow = pool.watcher().subscribe(Interest::classes(CLASSES));
     server.wait_for("event.from", 4).await;
     assert!(matches!(next(&mut slow).await, Notice::Lost(Loss::Overflow)));
@@ -306,14 +290,13 @@ async fn a_slow_subscriber_reads_again_and_hinders_nobody() {
     assert!(slow.try_next().is_none());
 }
 
-#[tokio::test]
-async fn of_each_object_only_the_last_change_waits() {
+async fn of_each_object_only_the_last_change_waits(wire: Wire) {
     let feed = Feed::default();
-    let (server, pool) = primed(&feed).await;
-    feed.push(events("11,1", &metrics("add", 0..4000)));
-    feed.push(events("12,1", &metrics("mod", 1000..6000)));
-    feed.push(events("13,1", &metrics("mod", 3000..8192)));
-    feed.push(events("14,1", &metrics("del", 2000..4000)));
+    let (server, pool) = primed(wire, &feed).await;
+    feed.push(events("11,1", metrics("add", 0..4000)));
+    feed.push(events("12,1", metrics("mod", 1000..6000)));
+    feed.push(events("13,1", metrics("mod", 3000..8192)));
+    feed.push(events("14,1", metrics("del", 2000..4000)));
     let mut slow = pool.watcher().subscribe(Interest::classes(CLASSES));
     server.wait_for("event.from", 6).await;
     for n in 0..8192 {
@@ -330,15 +313,14 @@ async fn of_each_object_only_the_last_change_waits() {
     }
     assert!(slow.try_next().is_none());
 
-    feed.push(modified("15,1", "6"));
+    feed.push(modified("15,1", 6));
     feed.more.notify_one();
     assert_eq!(next_metrics(&mut slow).await.memory_free, 6);
 }
 
-#[tokio::test]
-async fn logout_ends_the_poll_and_tells_everybody() {
+async fn logout_ends_the_poll_and_tells_everybody(wire: Wire) {
     let feed = Feed::default();
-    let (server, pool) = primed(&feed).await;
+    let (server, pool) = primed(wire, &feed).await;
     let mut subscription = pool.watcher().subscribe(Interest::classes(CLASSES));
     server.wait_for("event.from", 2).await;
     pool.logout(Duration::from_secs(5)).await;
@@ -349,16 +331,15 @@ async fn logout_ends_the_poll_and_tells_everybody() {
     assert_eq!(server.count("session.logout"), 1);
 }
 
-#[tokio::test]
-async fn the_poll_follows_the_session_to_another_coordinator() {
+async fn the_poll_follows_the_session_to_another_coordinator(wire: Wire) {
     let new = Feed::default();
-    new.push(events("1,1", &[]));
-    let successor = new.server().await;
+    new.push(events("1,1", vec![]));
+    let successor = new.server(wire).await;
     let address = successor.address.to_string();
     // The old coordinator never answers the poll, as a dead host would not.
-    let old = Server::xapi(move |seen| match seen.strings().get(1) {
-        Some(&"pool") => events("900,1", &[]),
-        Some(&"host_metrics") => Reply::After(Arc::default(), Box::new(Reply::Cut)),
+    let old = Server::xapi(wire, move |seen| match seen.strings().get(1).map(String::as_str) {
+        Some("pool") => events("900,1", vec![]),
+        Some("host_metrics") => Reply::After(Arc::default(), Box::new(Reply::Cut)),
         Some(_) | None => failure(&["HOST_IS_SLAVE", &address]),
     })
     .await;
@@ -369,7 +350,25 @@ async fn the_poll_follows_the_session_to_another_coordinator() {
     let moved = async {
         let _ = pool.snapshot(&[EventClass::Task]).await;
     };
-    new.push(modified("2,1", "4"));
+    new.push(modified("2,1", 4));
     moved.await;
     assert!(matches!(next(&mut subscription).await, Notice::Lost(Loss::Interrupted)));
 }
+
+over_both_wires!(
+    a_snapshot_reads_classes_in_one_request,
+    a_snapshot_with_a_record_that_cannot_be_read_fails,
+    a_token_of_an_earlier_session_is_refused,
+    subscribers_hear_of_what_they_want,
+    a_cold_start_tells_the_subscriber_to_read,
+    nobody_interested_means_nothing_in_flight_and_the_token_is_used_again,
+    a_further_class_widens_the_poll_with_the_same_token,
+    a_new_session_means_a_new_token_and_a_notice,
+    a_token_that_the_pool_does_not_know_is_replaced,
+    one_broken_connection_is_no_loss_and_two_are_told,
+    a_record_that_cannot_be_read_is_left_to_the_subscriber,
+    a_slow_subscriber_reads_again_and_hinders_nobody,
+    of_each_object_only_the_last_change_waits,
+    logout_ends_the_poll_and_tells_everybody,
+    the_poll_follows_the_session_to_another_coordinator,
+);

@@ -1,4 +1,4 @@
-//! A scripted HTTP server: answers each call with what the test says, byte for byte, and remembers what it was asked.
+//! A scripted HTTP server: answers each call with what the test says, on the wire it was asked on, and remembers what it was asked.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::{Endpoint, Limits, Pool, PoolConfig, Secret, TlsTrust};
+use super::said::Said;
+use crate::{Endpoint, Limits, Pool, PoolConfig, Secret, TlsTrust, Wire, WireChoice};
 
 pub(super) const SESSION: &str = "OpaqueRef:5e551075-ec2e-4000-8000-0123456789ab";
 pub(super) const PASSWORD: &str = "correct-horse-battery";
@@ -18,6 +19,7 @@ pub(super) const PASSWORD: &str = "correct-horse-battery";
 /// One request as it arrived.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
+    pub(super) wire: Wire,
     pub(super) method: String,
     pub(super) head: String,
     pub(super) body: String,
@@ -26,32 +28,71 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// The texts of all `<string>` elements, in order, as they stand in the request.
-    pub(super) fn strings(&self) -> Vec<&str> {
-        self.body
-            .split("<string>")
-            .skip(1)
-            .filter_map(|rest| rest.split("</string>").next())
-            .collect()
+    /// The texts and whole numbers of all parameters, in order.
+    pub(super) fn strings(&self) -> Vec<String> {
+        match self.wire {
+            Wire::Xml => {
+                let texts = self.body.split("<string>").skip(1);
+                texts
+                    .filter_map(|rest| rest.split("</string>").next())
+                    .map(unescaped)
+                    .collect()
+            }
+            Wire::Json => {
+                let body: serde_json::Value = serde_json::from_str(&self.body).unwrap();
+                let mut texts = Vec::new();
+                gather(&body["params"], &mut texts);
+                texts
+            }
+        }
     }
+}
+
+fn gather(value: &serde_json::Value, texts: &mut Vec<String>) {
+    match value {
+        serde_json::Value::String(text) => texts.push(text.clone()),
+        serde_json::Value::Number(number) if number.is_i64() => texts.push(number.to_string()),
+        serde_json::Value::Array(items) => items.iter().for_each(|item| gather(item, texts)),
+        serde_json::Value::Object(members) => members.values().for_each(|member| gather(member, texts)),
+        serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => {}
+    }
+}
+
+fn unescaped(text: &str) -> String {
+    let entities = [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&#13;", "\r"),
+        ("&amp;", "&"),
+    ];
+    entities
+        .iter()
+        .fold(text.to_owned(), |text, (entity, plain)| text.replace(entity, plain))
 }
 
 /// What the server does with a request.
 pub(super) enum Reply {
+    /// A success with this value.
+    Success(Said),
+    /// A failure with this code and these parameters.
+    Failure(Vec<String>),
     /// HTTP 200 with this body.
-    Xml(String),
+    Body(String),
+    /// The same with another content type.
+    Typed(&'static str, String),
     /// Another status.
     Status(u16),
     /// A redirect to this location.
     Found(String),
     /// Closes the connection without an answer.
     Cut,
-    /// Announces the whole body, sends only so many bytes of it, and closes.
-    Partly(String, usize),
+    /// Announces the whole answer, sends only so many bytes of it, and closes.
+    Partly(Said, usize),
     /// HTTP 200 with these bytes over and over, without end.
     Endless(&'static str, &'static str),
-    /// Sends the body byte by byte and never the last one.
-    Drip(String),
+    /// Sends the answer byte by byte and never the last one.
+    Drip(Said),
     /// Answers once the signal came.
     After(Arc<Notify>, Box<Reply>),
 }
@@ -63,32 +104,38 @@ pub(super) struct Server {
     seen: Arc<Mutex<Vec<Seen>>>,
     arrived: Arc<Notify>,
     scheme: &'static str,
+    wire: Wire,
     _tasks: JoinSet<()>,
 }
 
 impl Server {
-    pub(super) async fn start(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
-        Self::listen(script, None).await
+    pub(super) async fn start(wire: Wire, script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+        Self::listen(wire, script, None).await
     }
 
     pub(super) async fn start_tls(
+        wire: Wire,
         acceptor: TlsAcceptor,
         script: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        Self::listen(script, Some(acceptor)).await
+        Self::listen(wire, script, Some(acceptor)).await
     }
 
     /// Logs in and out by itself; the script answers the rest.
-    pub(super) async fn xapi(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
-        Self::start(move |seen| match seen.method.as_str() {
-            "session.login_with_password" => ok(&format!("<value>{SESSION}</value>")),
-            "session.logout" => ok("<value></value>"),
+    pub(super) async fn xapi(wire: Wire, script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start(wire, move |seen| match seen.method.as_str() {
+            "session.login_with_password" => ok(SESSION),
+            "session.logout" => ok(""),
             _ => script(seen),
         })
         .await
     }
 
-    async fn listen(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static, acceptor: Option<TlsAcceptor>) -> Self {
+    async fn listen(
+        wire: Wire,
+        script: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+        acceptor: Option<TlsAcceptor>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -127,6 +174,7 @@ impl Server {
             seen,
             arrived,
             scheme,
+            wire,
             _tasks: tasks,
         }
     }
@@ -142,6 +190,7 @@ impl Server {
             username: "root".to_owned(),
             password: Secret::new(PASSWORD),
             tls: TlsTrust::Insecure,
+            wire: WireChoice::Only(self.wire),
             originator: "dynvm-test/1".to_owned(),
             limits: Limits {
                 quick: Duration::from_secs(20),
@@ -194,11 +243,18 @@ impl Peer {
     async fn serve<S: AsyncRead + AsyncWrite + Unpin>(self, mut stream: S) {
         let mut buffer = Vec::new();
         while let Some((head, body)) = read_request(&mut stream, &mut buffer).await {
-            let method = match head.strip_prefix("PUT ") {
-                Some(rest) => format!("PUT {}", rest.split([' ', '?']).next().unwrap_or_default()),
-                None => between(&body, "<methodName>", "</methodName>").to_owned(),
+            let wire = if head.starts_with("POST /jsonrpc ") {
+                Wire::Json
+            } else {
+                Wire::Xml
+            };
+            let method = match (head.strip_prefix("PUT "), wire) {
+                (Some(rest), _) => format!("PUT {}", rest.split([' ', '?']).next().unwrap_or_default()),
+                (None, Wire::Xml) => between(&body, "<methodName>", "</methodName>").to_owned(),
+                (None, Wire::Json) => between(&body, "\"method\":\"", "\"").to_owned(),
             };
             let seen = Seen {
+                wire,
                 method,
                 head,
                 body,
@@ -211,7 +267,7 @@ impl Peer {
                 signal.notified().await;
                 reply = *then;
             }
-            if write_reply(&mut stream, reply).await.is_none() {
+            if write_reply(&mut stream, wire, reply).await.is_none() {
                 return;
             }
         }
@@ -240,13 +296,12 @@ async fn read_request<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut Vec<u8>
 }
 
 /// Gives `None` when the connection ends with it.
-async fn write_reply<S: AsyncWrite + Unpin>(stream: &mut S, reply: Reply) -> Option<()> {
+async fn write_reply<S: AsyncWrite + Unpin>(stream: &mut S, wire: Wire, reply: Reply) -> Option<()> {
     match reply {
-        Reply::Xml(body) => {
-            let text = format!("{}{body}", head(body.len()));
-            stream.write_all(text.as_bytes()).await.ok()?;
-            stream.flush().await.ok()
-        }
+        Reply::Success(said) => write_body(stream, wire.content_type(), &said.success(wire)).await,
+        Reply::Failure(texts) => write_body(stream, wire.content_type(), &failure_text(wire, &texts)).await,
+        Reply::Body(body) => write_body(stream, wire.content_type(), &body).await,
+        Reply::Typed(content_type, body) => write_body(stream, content_type, &body).await,
         Reply::Status(status) => {
             let text = format!(
                 "HTTP/1.1 {status} Sorry\r\ncontent-type: text/html\r\ncontent-length: 4\r\nconnection: close\r\n\r\noops"
@@ -260,22 +315,30 @@ async fn write_reply<S: AsyncWrite + Unpin>(stream: &mut S, reply: Reply) -> Opt
             stream.write_all(text.as_bytes()).await.ok()
         }
         Reply::Cut | Reply::After(..) => None,
-        Reply::Partly(body, bytes) => {
-            let text = format!("{}{}", head(body.len()), &body[..bytes]);
+        Reply::Partly(said, bytes) => {
+            let body = said.success(wire);
+            let text = format!("{}{}", head(wire.content_type(), body.len()), &body[..bytes]);
             stream.write_all(text.as_bytes()).await.ok()?;
             let _ = stream.shutdown().await;
             None
         }
         Reply::Endless(start, again) => {
-            let text = format!("HTTP/1.1 200 OK\r\ncontent-type: text/xml\r\n\r\n{start}");
+            let text = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: {}\r\n\r\n{start}",
+                wire.content_type()
+            );
             stream.write_all(text.as_bytes()).await.ok()?;
             let block = again.repeat(1000);
             loop {
                 stream.write_all(block.as_bytes()).await.ok()?;
             }
         }
-        Reply::Drip(body) => {
-            stream.write_all(head(body.len()).as_bytes()).await.ok()?;
+        Reply::Drip(said) => {
+            let body = said.success(wire);
+            stream
+                .write_all(head(wire.content_type(), body.len()).as_bytes())
+                .await
+                .ok()?;
             for byte in &body.as_bytes()[..body.len() - 1] {
                 stream.write_all(&[*byte]).await.ok()?;
                 stream.flush().await.ok()?;
@@ -285,9 +348,15 @@ async fn write_reply<S: AsyncWrite + Unpin>(stream: &mut S, reply: Reply) -> Opt
     }
 }
 
-fn head(length: usize) -> String {
+async fn write_body<S: AsyncWrite + Unpin>(stream: &mut S, content_type: &str, body: &str) -> Option<()> {
+    let text = format!("{}{body}", head(content_type, body.len()));
+    stream.write_all(text.as_bytes()).await.ok()?;
+    stream.flush().await.ok()
+}
+
+fn head(content_type: &str, length: usize) -> String {
     format!(
-        "HTTP/1.1 200 OK\r\nconnection: keep-alive\r\ncache-control: no-cache, no-store\r\ncontent-type: text/xml\r\n\
+        "HTTP/1.1 200 OK\r\nconnection: keep-alive\r\ncache-control: no-cache, no-store\r\ncontent-type: {content_type}\r\n\
          content-length: {length}\r\nAccess-Control-Allow-Origin: *\r\n\r\n"
     )
 }
@@ -298,103 +367,32 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
         .map_or("", |(found, _)| found)
 }
 
-/// A success with this `<value>`.
-pub(super) fn ok(value: &str) -> Reply {
-    Reply::Xml(success(value))
-}
-
-pub(super) fn success(value: &str) -> String {
-    format!(
-        "<?xml version=\"1.0\"?><methodResponse><params><param><value><struct><member><name>Status</name>\
-         <value>Success</value></member><member><name>Value</name>{value}</member></struct></value></param></params></methodResponse>"
-    )
+/// A success with this value.
+pub(super) fn ok(value: impl Into<Said>) -> Reply {
+    Reply::Success(value.into())
 }
 
 /// A failure with this code and these parameters.
 pub(super) fn failure(texts: &[&str]) -> Reply {
-    let items: String = texts.iter().map(|text| format!("<value>{text}</value>")).collect();
-    Reply::Xml(format!(
-        "<?xml version=\"1.0\"?><methodResponse><params><param><value><struct><member><name>Status</name>\
-         <value>Failure</value></member><member><name>ErrorDescription</name><value><array><data>{items}</data></array>\
-         </value></member></struct></value></param></params></methodResponse>"
-    ))
+    Reply::Failure(texts.iter().map(ToString::to_string).collect())
 }
 
-/// A `<struct>` value of members that are XML already.
-pub(super) fn record(members: &[(&str, &str)]) -> String {
-    let text: String = members
-        .iter()
-        .map(|(name, value)| format!("<member><name>{name}</name>{value}</member>"))
-        .collect();
-    format!("<value><struct>{text}</struct></value>")
-}
-
-pub(super) const EMPTY_SET: &str = "<value><array><data></data></array></value>";
-pub(super) const EMPTY_MAP: &str = "<value><struct></struct></value>";
-pub(super) const YES: &str = "<value><boolean>1</boolean></value>";
-pub(super) const NO: &str = "<value><boolean>0</boolean></value>";
-
-/// A host_metrics record.
-pub(super) fn host_metrics(free: &str) -> String {
-    record(&[
-        ("uuid", "<value>11111111-2222-3333-4444-555555555555</value>"),
-        ("memory_total", "<value>68719476736</value>"),
-        ("memory_free", &format!("<value>{free}</value>")),
-        ("live", YES),
-        (
-            "last_updated",
-            "<value><dateTime.iso8601>20260821T12:34:56Z</dateTime.iso8601></value>",
+/// The body of a failure.
+pub(super) fn failure_text(wire: Wire, texts: &[String]) -> String {
+    let set = Said::Set(texts.iter().map(|text| Said::from(text.as_str())).collect());
+    match wire {
+        Wire::Xml => format!(
+            "<?xml version=\"1.0\"?><methodResponse><params><param><value><struct><member><name>Status</name>\
+             <value>Failure</value></member><member><name>ErrorDescription</name>{}</member></struct></value></param></params></methodResponse>",
+            set.xml()
         ),
-        ("other_config", EMPTY_MAP),
-    ])
-}
-
-/// A task record.
-pub(super) fn task(status: &str, result: &str) -> String {
-    record(&[
-        ("uuid", "<value>11111111-2222-3333-4444-666666666666</value>"),
-        ("name_label", "<value>Async.VM.copy</value>"),
-        ("status", &format!("<value>{status}</value>")),
-        ("progress", "<value><double>0.5</double></value>"),
-        ("result", &format!("<value>{result}</value>")),
-        (
-            "error_info",
-            if status == "failure" {
-                "<value><array><data><value>SR_BACKEND_FAILURE_44</value><value></value><value>There is insufficient space</value><value></value></data></array></value>"
-            } else {
-                EMPTY_SET
-            },
-        ),
-    ])
-}
-
-/// An answer of `event.from`.
-pub(super) fn events(token: &str, items: &[String]) -> Reply {
-    ok(&record(&[
-        (
-            "events",
-            &format!("<value><array><data>{}</data></array></value>", items.concat()),
-        ),
-        (
-            "valid_ref_counts",
-            "<value><struct><member><name>vm</name><value><i4>42</i4></value></member></struct></value>",
-        ),
-        ("token", &format!("<value>{token}</value>")),
-    ]))
-}
-
-/// One event.
-pub(super) fn event(class: &str, operation: &str, object: &str, snapshot: Option<&str>) -> String {
-    let mut members = vec![
-        ("id", "<value>17</value>".to_owned()),
-        ("timestamp", "<value>0.0</value>".to_owned()),
-        ("class", format!("<value>{class}</value>")),
-        ("operation", format!("<value>{operation}</value>")),
-        ("ref", format!("<value>{object}</value>")),
-    ];
-    // Before the class, to show that the order of members does not matter.
-    members.extend(snapshot.map(|snapshot| ("snapshot", snapshot.to_owned())));
-    members.reverse();
-    let borrowed: Vec<(&str, &str)> = members.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    record(&borrowed)
+        Wire::Json => {
+            let [code, params @ ..] = texts else {
+                panic!("a failure without a code")
+            };
+            let params = Said::Set(params.iter().map(|text| Said::from(text.as_str())).collect());
+            let (code, params) = (Said::from(code.as_str()).json(), params.json());
+            format!(r#"{{"jsonrpc":"2.0","error":{{"code":1,"message":{code},"data":{params}}},"id":1}}"#)
+        }
+    }
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::server::{EMPTY_MAP, PASSWORD, Reply, SESSION, Server, failure, ok, record};
-use crate::{Endpoint, ErrorKind, Outcome, Pool, Ref, Uuid, Vm};
+use super::said::Said;
+use super::server::{PASSWORD, Reply, SESSION, Server, failure, ok};
+use crate::{Endpoint, ErrorKind, Outcome, Pool, Ref, Uuid, Vm, Wire};
 
 const LOGIN: &str = "session.login_with_password";
 const OTHER: &str = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9";
@@ -14,9 +15,8 @@ fn vm() -> Ref<Vm> {
     Ref::new("OpaqueRef:vm")
 }
 
-#[tokio::test]
-async fn a_pool_is_contacted_when_first_needed_and_once() {
-    let server = Server::xapi(|_| ok("<value></value>")).await;
+async fn a_pool_is_contacted_when_first_needed_and_once(wire: Wire) {
+    let server = Server::xapi(wire, |_| ok("")).await;
     let pool = server.pool();
     assert!(server.seen().is_empty());
     let (a, b) = (vm(), vm());
@@ -26,9 +26,11 @@ async fn a_pool_is_contacted_when_first_needed_and_once() {
     assert_eq!(server.seen()[0].strings(), ["root", PASSWORD, "2.21", "dynvm-test/1"]);
 }
 
-#[tokio::test]
-async fn a_wrong_password_is_tried_once_for_all() {
-    let server = Server::start(|_| failure(&["SESSION_AUTHENTICATION_FAILED", "root", "Authentication failure"])).await;
+async fn a_wrong_password_is_tried_once_for_all(wire: Wire) {
+    let server = Server::start(wire, |_| {
+        failure(&["SESSION_AUTHENTICATION_FAILED", "root", "Authentication failure"])
+    })
+    .await;
     let pool = server.pool();
     let (a, b) = (vm(), vm());
     let (first, second) = tokio::join!(pool.vm().record(&a), pool.vm().record(&b));
@@ -41,17 +43,19 @@ async fn a_wrong_password_is_tried_once_for_all() {
     assert_eq!(server.count(LOGIN), 1);
 }
 
-#[tokio::test]
-async fn no_error_shows_password_or_session() {
-    let server = Server::start(|seen| match seen.method.as_str() {
+async fn no_error_shows_password_or_session(wire: Wire) {
+    let server = Server::start(wire, |seen| match seen.method.as_str() {
         LOGIN => failure(&["INTERNAL_ERROR", &format!("Failure({PASSWORD})")]),
-        _ => ok("<value></value>"),
+        _ => ok(""),
     })
     .await;
     let error = server.pool().vm().record(&vm()).await.unwrap_err();
     let shown = format!("{error} {error:?} {:?}", server.config());
     assert!(!shown.contains(PASSWORD), "{shown}");
-    let server = Server::xapi(|_| failure(&["INTERNAL_ERROR", &format!("bad session {SESSION}")])).await;
+    let server = Server::xapi(wire, |_| {
+        failure(&["INTERNAL_ERROR", &format!("bad session {SESSION}")])
+    })
+    .await;
     let error = server
         .pool()
         .vm()
@@ -62,12 +66,11 @@ async fn no_error_shows_password_or_session() {
     assert!(!shown.contains(SESSION) && shown.contains("***"), "{shown}");
 }
 
-#[tokio::test]
-async fn an_ended_session_is_renewed_once_also_for_writes() {
+async fn an_ended_session_is_renewed_once_also_for_writes(wire: Wire) {
     let calls = AtomicUsize::new(0);
-    let server = Server::xapi(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
+    let server = Server::xapi(wire, move |_| match calls.fetch_add(1, Ordering::SeqCst) {
         0 => failure(&["SESSION_INVALID", SESSION]),
-        _ => ok("<value>OpaqueRef:new</value>"),
+        _ => ok("OpaqueRef:new"),
     })
     .await;
     let pool = server.pool();
@@ -76,33 +79,30 @@ async fn an_ended_session_is_renewed_once_also_for_writes() {
     assert_eq!(server.methods(), [LOGIN, "VM.clone", LOGIN, "VM.clone"]);
 }
 
-#[tokio::test]
-async fn a_session_that_always_ends_is_given_up() {
-    let server = Server::xapi(|_| failure(&["SESSION_INVALID", SESSION])).await;
+async fn a_session_that_always_ends_is_given_up(wire: Wire) {
+    let server = Server::xapi(wire, |_| failure(&["SESSION_INVALID", SESSION])).await;
     let error = server.pool().vm().record(&vm()).await.unwrap_err();
     assert!(error.is_failure(crate::Failure::is_session_invalid));
     assert!(!format!("{error} {error:?}").contains(SESSION));
     assert_eq!(server.count(LOGIN), 2);
 }
 
-#[tokio::test]
-async fn a_member_sends_the_login_to_the_coordinator() {
-    let coordinator = Server::xapi(|_| ok("<value></value>")).await;
+async fn a_member_sends_the_login_to_the_coordinator(wire: Wire) {
+    let coordinator = Server::xapi(wire, |_| ok("")).await;
     let address = coordinator.address.to_string();
-    let member = Server::start(move |_| failure(&["HOST_IS_SLAVE", &address])).await;
+    let member = Server::start(wire, move |_| failure(&["HOST_IS_SLAVE", &address])).await;
     let pool = member.pool();
     pool.vm().add_tags(&vm(), "t").await.unwrap();
     assert_eq!(pool.session_endpoint(), Some(coordinator.endpoint()));
     assert_eq!((member.count(LOGIN), coordinator.count(LOGIN)), (1, 1));
 }
 
-#[tokio::test]
-async fn a_coordinator_that_stepped_down_is_left() {
+async fn a_coordinator_that_stepped_down_is_left(wire: Wire) {
     let calls = AtomicUsize::new(0);
-    let new = Server::xapi(|_| ok("<value></value>")).await;
+    let new = Server::xapi(wire, |_| ok("")).await;
     let address = new.address.to_string();
-    let old = Server::xapi(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
-        0 => ok("<value></value>"),
+    let old = Server::xapi(wire, move |_| match calls.fetch_add(1, Ordering::SeqCst) {
+        0 => ok(""),
         _ => failure(&["HOST_IS_SLAVE", &address]),
     })
     .await;
@@ -112,11 +112,10 @@ async fn a_coordinator_that_stepped_down_is_left() {
     assert_eq!(new.methods(), [LOGIN, "VM.start"]);
 }
 
-#[tokio::test]
-async fn members_that_point_at_each_other_end_in_an_error() {
+async fn members_that_point_at_each_other_end_in_an_error(wire: Wire) {
     let own = Arc::new(std::sync::Mutex::new(String::new()));
     let address = Arc::clone(&own);
-    let server = Server::start(move |_| failure(&["HOST_IS_SLAVE", &address.lock().unwrap()])).await;
+    let server = Server::start(wire, move |_| failure(&["HOST_IS_SLAVE", &address.lock().unwrap()])).await;
     *own.lock().unwrap() = server.address.to_string();
     let error = server.pool().vm().record(&vm()).await.unwrap_err();
     assert!(error.is_failure(crate::Failure::is_other_master), "{error}");
@@ -129,9 +128,8 @@ async fn dead() -> Endpoint {
     Endpoint::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap()
 }
 
-#[tokio::test]
-async fn addresses_are_tried_in_turn() {
-    let server = Server::xapi(|_| ok("<value></value>")).await;
+async fn addresses_are_tried_in_turn(wire: Wire) {
+    let server = Server::xapi(wire, |_| ok("")).await;
     let mut config = server.config();
     config.urls.insert(0, dead().await);
     let pool = Pool::new(config).unwrap();
@@ -139,9 +137,8 @@ async fn addresses_are_tried_in_turn() {
     assert_eq!(pool.session_endpoint(), Some(server.endpoint()));
 }
 
-#[tokio::test]
-async fn a_pool_that_never_answered_is_given_up_at_once() {
-    let server = Server::xapi(|_| ok("<value></value>")).await;
+async fn a_pool_that_never_answered_is_given_up_at_once(wire: Wire) {
+    let server = Server::xapi(wire, |_| ok("")).await;
     let mut config = server.config();
     config.urls = vec![dead().await];
     let began = std::time::Instant::now();
@@ -153,16 +150,15 @@ async fn a_pool_that_never_answered_is_given_up_at_once() {
     assert!(error.advice().contains("check the address"), "{error}");
 }
 
-#[tokio::test]
-async fn reads_are_repeated_on_a_broken_connection_and_creates_are_not() {
+async fn reads_are_repeated_on_a_broken_connection_and_creates_are_not(wire: Wire) {
     let calls = AtomicUsize::new(0);
-    let server = Server::xapi(
-        move |seen| match (seen.method.as_str(), calls.fetch_add(1, Ordering::SeqCst)) {
+    let server = Server::xapi(wire, move |seen| {
+        match (seen.method.as_str(), calls.fetch_add(1, Ordering::SeqCst)) {
             ("VM.clone", _) => Reply::Cut,
             (_, 0) => Reply::Cut,
-            (_, _) => ok("<value>Halted</value>"),
-        },
-    )
+            (_, _) => ok("Halted"),
+        }
+    })
     .await;
     let pool = server.pool();
     assert_eq!(pool.vm().get_power_state(&vm()).await.unwrap().as_str(), "Halted");
@@ -179,9 +175,8 @@ async fn reads_are_repeated_on_a_broken_connection_and_creates_are_not() {
     assert!(error.is_ok());
 }
 
-#[tokio::test]
-async fn a_late_answer_is_an_open_outcome() {
-    let server = Server::xapi(|_| Reply::After(Arc::default(), Box::new(Reply::Cut))).await;
+async fn a_late_answer_is_an_open_outcome(wire: Wire) {
+    let server = Server::xapi(wire, |_| Reply::After(Arc::default(), Box::new(Reply::Cut))).await;
     let error = server
         .pool()
         .vm()
@@ -192,13 +187,12 @@ async fn a_late_answer_is_an_open_outcome() {
     assert_eq!(error.outcome(), Outcome::MaybeSent);
 }
 
-#[tokio::test]
-async fn a_dropped_login_serves_the_next_caller() {
+async fn a_dropped_login_serves_the_next_caller(wire: Wire) {
     let signal = Arc::new(tokio::sync::Notify::new());
     let gate = Arc::clone(&signal);
-    let server = Server::start(move |seen| match seen.method.as_str() {
-        LOGIN => Reply::After(Arc::clone(&gate), Box::new(ok(&format!("<value>{SESSION}</value>")))),
-        _ => ok("<value></value>"),
+    let server = Server::start(wire, move |seen| match seen.method.as_str() {
+        LOGIN => Reply::After(Arc::clone(&gate), Box::new(ok(SESSION))),
+        _ => ok(""),
     })
     .await;
     let pool = server.pool();
@@ -216,17 +210,13 @@ async fn a_dropped_login_serves_the_next_caller() {
     assert_eq!(server.methods(), [LOGIN, "VM.add_tags"]);
 }
 
-#[tokio::test]
-async fn another_pool_behind_the_address_is_refused() {
-    let server = Server::xapi(|seen| match seen.method.as_str() {
+async fn another_pool_behind_the_address_is_refused(wire: Wire) {
+    let server = Server::xapi(wire, |seen| match seen.method.as_str() {
         "pool.get_all_records" => {
-            let uuid = format!("<value>{OTHER}</value>");
-            ok(&record(&[(
-                "OpaqueRef:p",
-                &record(&[("uuid", &uuid), ("gui_config", EMPTY_MAP)]),
-            )]))
+            let record = [("uuid", OTHER.into()), ("gui_config", Said::empty_map())];
+            ok([("OpaqueRef:p", record.into())])
         }
-        _ => ok("<value></value>"),
+        _ => ok(""),
     })
     .await;
     let pool = server.pool();
@@ -242,9 +232,8 @@ async fn another_pool_behind_the_address_is_refused() {
     pool.vm().add_tags(&vm(), "t").await.unwrap();
 }
 
-#[tokio::test]
-async fn logout_ends_the_session_and_the_pool() {
-    let server = Server::xapi(|_| ok("<value></value>")).await;
+async fn logout_ends_the_session_and_the_pool(wire: Wire) {
+    let server = Server::xapi(wire, |_| ok("")).await;
     let pool = server.pool();
     pool.vm().add_tags(&vm(), "t").await.unwrap();
     pool.logout(Duration::from_secs(5)).await;
@@ -256,12 +245,11 @@ async fn logout_ends_the_session_and_the_pool() {
     assert_eq!(server.count("session.logout"), 1);
 }
 
-#[tokio::test]
-async fn logout_is_bounded() {
-    let server = Server::start(|seen| match seen.method.as_str() {
-        LOGIN => ok(&format!("<value>{SESSION}</value>")),
+async fn logout_is_bounded(wire: Wire) {
+    let server = Server::start(wire, |seen| match seen.method.as_str() {
+        LOGIN => ok(SESSION),
         "session.logout" => Reply::After(Arc::default(), Box::new(Reply::Cut)),
-        _ => ok("<value></value>"),
+        _ => ok(""),
     })
     .await;
     let pool = server.pool();
@@ -271,12 +259,11 @@ async fn logout_is_bounded() {
     assert!(began.elapsed() < Duration::from_secs(3));
 }
 
-#[tokio::test]
-async fn a_busy_pool_is_given_time() {
+async fn a_busy_pool_is_given_time(wire: Wire) {
     let calls = AtomicUsize::new(0);
-    let server = Server::xapi(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
+    let server = Server::xapi(wire, move |_| match calls.fetch_add(1, Ordering::SeqCst) {
         0 | 1 => failure(&["TOO_MANY_PENDING_TASKS"]),
-        _ => ok("<value>OpaqueRef:new</value>"),
+        _ => ok("OpaqueRef:new"),
     })
     .await;
     let mut config = server.config();
@@ -285,7 +272,7 @@ async fn a_busy_pool_is_given_time() {
     pool.vm().clone_to(&vm(), "n", Duration::from_secs(20)).await.unwrap();
     assert_eq!(server.count("VM.clone"), 3);
     // No time left to wait: the answer of the pool is the error.
-    let hopeless = Server::xapi(|_| failure(&["TOO_MANY_PENDING_TASKS"])).await;
+    let hopeless = Server::xapi(wire, |_| failure(&["TOO_MANY_PENDING_TASKS"])).await;
     let error = hopeless
         .pool()
         .vm()
@@ -296,19 +283,18 @@ async fn a_busy_pool_is_given_time() {
     assert_eq!(hopeless.count("VM.clone"), 1);
 }
 
-#[tokio::test]
-async fn a_restarting_pool_is_waited_for_once_it_was_there() {
+async fn a_restarting_pool_is_waited_for_once_it_was_there(wire: Wire) {
     let calls = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&calls);
-    let server = Server::start(
-        move |seen| match (seen.method.as_str(), count.fetch_add(1, Ordering::SeqCst)) {
+    let server = Server::start(wire, move |seen| {
+        match (seen.method.as_str(), count.fetch_add(1, Ordering::SeqCst)) {
             // Login and first call; then the restart, seen by one call and by one login.
             (LOGIN, 3) => failure(&["HOST_STILL_BOOTING"]),
-            (LOGIN, _) => ok(&format!("<value>{SESSION}</value>")),
+            (LOGIN, _) => ok(SESSION),
             (_, 2) => failure(&["SESSION_INVALID", SESSION]),
-            (_, _) => ok("<value></value>"),
-        },
-    )
+            (_, _) => ok(""),
+        }
+    })
     .await;
     let pool = server.pool();
     pool.vm().add_tags(&vm(), "1").await.unwrap();
@@ -319,9 +305,8 @@ async fn a_restarting_pool_is_waited_for_once_it_was_there() {
     );
 }
 
-#[tokio::test]
-async fn a_booting_host_that_was_never_there_is_an_error_at_once() {
-    let server = Server::start(|_| failure(&["HOST_STILL_BOOTING"])).await;
+async fn a_booting_host_that_was_never_there_is_an_error_at_once(wire: Wire) {
+    let server = Server::start(wire, |_| failure(&["HOST_STILL_BOOTING"])).await;
     let error = server.pool().vm().record(&vm()).await.unwrap_err();
     assert!(error.is_unreachable() && error.is_retryable(), "{error}");
     assert_eq!(server.count(LOGIN), 1);
@@ -342,8 +327,7 @@ impl std::io::Write for Log {
     }
 }
 
-#[tokio::test]
-async fn no_log_shows_password_or_session() {
+async fn no_log_shows_password_or_session(wire: Wire) {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -352,9 +336,9 @@ async fn no_log_shows_password_or_session() {
         .with_writer(move || writer.clone())
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    let server = Server::xapi(|seen| match seen.method.as_str() {
+    let server = Server::xapi(wire, |seen| match seen.method.as_str() {
         "VM.start" => failure(&["SESSION_INVALID", SESSION]),
-        _ => ok("<value></value>"),
+        _ => ok(""),
     })
     .await;
     let pool = server.pool();
@@ -368,3 +352,26 @@ async fn no_log_shows_password_or_session() {
     );
     assert!(!text.contains(PASSWORD) && !text.contains(SESSION), "{text}");
 }
+
+over_both_wires!(
+    a_pool_is_contacted_when_first_needed_and_once,
+    a_wrong_password_is_tried_once_for_all,
+    no_error_shows_password_or_session,
+    an_ended_session_is_renewed_once_also_for_writes,
+    a_session_that_always_ends_is_given_up,
+    a_member_sends_the_login_to_the_coordinator,
+    a_coordinator_that_stepped_down_is_left,
+    members_that_point_at_each_other_end_in_an_error,
+    addresses_are_tried_in_turn,
+    a_pool_that_never_answered_is_given_up_at_once,
+    reads_are_repeated_on_a_broken_connection_and_creates_are_not,
+    a_late_answer_is_an_open_outcome,
+    a_dropped_login_serves_the_next_caller,
+    another_pool_behind_the_address_is_refused,
+    logout_ends_the_session_and_the_pool,
+    logout_is_bounded,
+    a_busy_pool_is_given_time,
+    a_restarting_pool_is_waited_for_once_it_was_there,
+    a_booting_host_that_was_never_there_is_an_error_at_once,
+    no_log_shows_password_or_session,
+);

@@ -6,44 +6,45 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::server::{Reply, SESSION, Server, event, events, failure, ok, task};
-use crate::{ErrorKind, Failure, Outcome, Ref, Vm};
+use super::said::{event, events, task};
+use super::server::{Reply, SESSION, Server, failure, ok};
+use crate::{ErrorKind, Failure, Outcome, Ref, Vm, Wire};
 
 const TASK: &str = "OpaqueRef:task";
 const COPY: &str = "Async.VM.copy";
-const DONE: &str = "&lt;value&gt;OpaqueRef:copy&lt;/value&gt;";
+/// XML, whatever the wire.
+const DONE: &str = "<value>OpaqueRef:copy</value>";
 
 fn vm() -> Ref<Vm> {
     Ref::new("OpaqueRef:vm")
 }
 
 fn started() -> Reply {
-    ok(&format!("<value>{TASK}</value>"))
+    ok(TASK)
 }
 
-#[tokio::test]
-async fn the_end_is_heard_by_events_and_the_task_is_deleted() {
+async fn the_end_is_heard_by_events_and_the_task_is_deleted(wire: Wire) {
     let polls = AtomicUsize::new(0);
     let gate = Arc::new(Notify::new());
     let signal = Arc::clone(&gate);
-    let server = Server::xapi(move |seen| match seen.method.as_str() {
+    let server = Server::xapi(wire, move |seen| match seen.method.as_str() {
         COPY => started(),
-        "task.get_record" => ok(&task("pending", "")),
+        "task.get_record" => ok(task("pending", "")),
         "event.from" => match polls.fetch_add(1, Ordering::SeqCst) {
-            0 => events("1,1", &[]),
+            0 => events("1,1", vec![]),
             1 => Reply::After(
                 Arc::clone(&signal),
                 Box::new(events(
                     "2,1",
-                    &[
-                        event("task", "mod", "OpaqueRef:else", Some(&task("success", ""))),
-                        event("task", "mod", TASK, Some(&task("success", DONE))),
+                    vec![
+                        event("task", "mod", "OpaqueRef:else", Some(task("success", ""))),
+                        event("task", "mod", TASK, Some(task("success", DONE))),
                     ],
                 )),
             ),
             _ => Reply::After(Arc::default(), Box::new(Reply::Cut)),
         },
-        _ => ok("<value></value>"),
+        _ => ok(""),
     })
     .await;
     let pool = server.pool();
@@ -61,25 +62,24 @@ async fn the_end_is_heard_by_events_and_the_task_is_deleted() {
         server
             .seen()
             .iter()
-            .any(|seen| seen.method == "event.from" && seen.strings().contains(&"task"))
+            .any(|seen| seen.method == "event.from" && seen.strings().iter().any(|text| text == "task"))
     );
 }
 
 /// A server whose task shows this record.
-async fn with_task(record: impl Fn() -> Reply + Send + Sync + 'static) -> Server {
-    Server::xapi(move |seen| match seen.method.as_str() {
+async fn with_task(wire: Wire, record: impl Fn() -> Reply + Send + Sync + 'static) -> Server {
+    Server::xapi(wire, move |seen| match seen.method.as_str() {
         COPY => started(),
         "task.get_record" => record(),
-        "event.from" if seen.strings().contains(&"pool") => events("1,1", &[]),
+        "event.from" if seen.strings().iter().any(|text| text == "pool") => events("1,1", vec![]),
         "event.from" => Reply::After(Arc::default(), Box::new(Reply::Cut)),
-        _ => ok("<value></value>"),
+        _ => ok(""),
     })
     .await
 }
 
-#[tokio::test]
-async fn a_failed_task_fails_as_the_call_would() {
-    let server = with_task(|| ok(&task("failure", ""))).await;
+async fn a_failed_task_fails_as_the_call_would(wire: Wire) {
+    let server = with_task(wire, || ok(task("failure", ""))).await;
     let error = server
         .pool()
         .vm()
@@ -91,9 +91,8 @@ async fn a_failed_task_fails_as_the_call_would() {
     server.wait_for("task.destroy", 1).await;
 }
 
-#[tokio::test]
-async fn a_cancelled_task_says_so() {
-    let server = with_task(|| ok(&task("cancelled", ""))).await;
+async fn a_cancelled_task_says_so(wire: Wire) {
+    let server = with_task(wire, || ok(task("cancelled", ""))).await;
     let error = server
         .pool()
         .vm()
@@ -103,9 +102,8 @@ async fn a_cancelled_task_says_so() {
     assert!(error.is_failure(Failure::is_cancelled), "{error}");
 }
 
-#[tokio::test]
-async fn a_vanished_task_leaves_the_outcome_open() {
-    let server = with_task(|| failure(&["HANDLE_INVALID", "task", TASK])).await;
+async fn a_vanished_task_leaves_the_outcome_open(wire: Wire) {
+    let server = with_task(wire, || failure(&["HANDLE_INVALID", "task", TASK])).await;
     let error = server
         .pool()
         .vm()
@@ -116,9 +114,8 @@ async fn a_vanished_task_leaves_the_outcome_open() {
     assert_eq!(error.outcome(), Outcome::MaybeSent);
 }
 
-#[tokio::test]
-async fn a_task_out_of_time_is_cancelled() {
-    let server = with_task(|| ok(&task("pending", ""))).await;
+async fn a_task_out_of_time_is_cancelled(wire: Wire) {
+    let server = with_task(wire, || ok(task("pending", ""))).await;
     let pool = server.pool();
     let error = pool
         .vm()
@@ -131,9 +128,8 @@ async fn a_task_out_of_time_is_cancelled() {
     assert_eq!(server.count("task.cancel"), 1);
 }
 
-#[tokio::test]
-async fn a_dropped_wait_cancels_the_task() {
-    let server = with_task(|| ok(&task("pending", ""))).await;
+async fn a_dropped_wait_cancels_the_task(wire: Wire) {
+    let server = with_task(wire, || ok(task("pending", ""))).await;
     let pool = server.pool();
     {
         let (target, calls) = (vm(), pool.vm());
@@ -147,9 +143,8 @@ async fn a_dropped_wait_cancels_the_task() {
     server.wait_for("task.destroy", 1).await;
 }
 
-#[tokio::test]
-async fn logout_lets_a_dropped_task_be_cancelled_first() {
-    let server = with_task(|| ok(&task("pending", ""))).await;
+async fn logout_lets_a_dropped_task_be_cancelled_first(wire: Wire) {
+    let server = with_task(wire, || ok(task("pending", ""))).await;
     let pool = server.pool();
     {
         let target = vm();
@@ -169,22 +164,21 @@ async fn logout_lets_a_dropped_task_be_cancelled_first() {
 const PUT: &str = "PUT /import_raw_vdi";
 
 /// A server that takes an image, or sends it on.
-async fn with_import(task_status: &'static str, put: impl Fn() -> Reply + Send + Sync + 'static) -> Server {
-    Server::xapi(move |seen| match seen.method.as_str() {
+async fn with_import(wire: Wire, task_status: &'static str, put: impl Fn() -> Reply + Send + Sync + 'static) -> Server {
+    Server::xapi(wire, move |seen| match seen.method.as_str() {
         "task.create" => started(),
         PUT => put(),
-        "task.get_record" => ok(&task(task_status, "")),
-        "event.from" => events("1,1", &[]),
-        _ => ok("<value></value>"),
+        "task.get_record" => ok(task(task_status, "")),
+        "event.from" => events("1,1", vec![]),
+        _ => ok(""),
     })
     .await
 }
 
-#[tokio::test]
-async fn an_image_goes_to_the_host_that_takes_it_with_the_session_as_a_cookie() {
-    let other = Server::start(|_| Reply::Xml(String::new())).await;
+async fn an_image_goes_to_the_host_that_takes_it_with_the_session_as_a_cookie(wire: Wire) {
+    let other = Server::start(wire, |_| Reply::Body(String::new())).await;
     let location = format!("http://{}/import_raw_vdi?vdi=x", other.address);
-    let server = with_import("success", move || Reply::Found(location.clone())).await;
+    let server = with_import(wire, "success", move || Reply::Found(location.clone())).await;
     let vdi = Ref::new("OpaqueRef:vdi");
     let image = bytes::Bytes::from(vec![b'i'; 4096]);
     server
@@ -215,9 +209,8 @@ async fn an_image_goes_to_the_host_that_takes_it_with_the_session_as_a_cookie() 
     server.wait_for("task.destroy", 1).await;
 }
 
-#[tokio::test]
-async fn an_image_that_was_not_written_is_an_error() {
-    let server = with_import("failure", || Reply::Xml(String::new())).await;
+async fn an_image_that_was_not_written_is_an_error(wire: Wire) {
+    let server = with_import(wire, "failure", || Reply::Body(String::new())).await;
     let vdi = Ref::new("OpaqueRef:vdi");
     let error = server
         .pool()
@@ -226,7 +219,7 @@ async fn an_image_that_was_not_written_is_an_error() {
         .await
         .unwrap_err();
     assert!(error.is_failure(Failure::is_storage_full), "{error}");
-    let refused = with_import("pending", || Reply::Status(404)).await;
+    let refused = with_import(wire, "pending", || Reply::Status(404)).await;
     let error = refused
         .pool()
         .vdi()
@@ -235,7 +228,7 @@ async fn an_image_that_was_not_written_is_an_error() {
         .unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Http(404)), "{error}");
     refused.wait_for("task.destroy", 1).await;
-    let nowhere = with_import("pending", || Reply::Found("ftp:nowhere".to_owned())).await;
+    let nowhere = with_import(wire, "pending", || Reply::Found("ftp:nowhere".to_owned())).await;
     let error = nowhere
         .pool()
         .vdi()
@@ -244,3 +237,15 @@ async fn an_image_that_was_not_written_is_an_error() {
         .unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Malformed(_)), "{error}");
 }
+
+over_both_wires!(
+    the_end_is_heard_by_events_and_the_task_is_deleted,
+    a_failed_task_fails_as_the_call_would,
+    a_cancelled_task_says_so,
+    a_vanished_task_leaves_the_outcome_open,
+    a_task_out_of_time_is_cancelled,
+    a_dropped_wait_cancels_the_task,
+    logout_lets_a_dropped_task_be_cancelled_first,
+    an_image_goes_to_the_host_that_takes_it_with_the_session_as_a_cookie,
+    an_image_that_was_not_written_is_an_error,
+);

@@ -7,7 +7,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use super::server::{SESSION, Server, ok};
-use crate::{CaPem, ErrorKind, Fingerprint, Outcome, Pool, Ref, TlsTrust, Vm};
+use crate::{CaPem, ErrorKind, Fingerprint, Outcome, Pool, Ref, TlsTrust, Vm, Wire};
 
 fn acceptor(certificate: CertificateDer<'static>, key: &KeyPair) -> TlsAcceptor {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -22,9 +22,11 @@ fn acceptor(certificate: CertificateDer<'static>, key: &KeyPair) -> TlsAcceptor 
 }
 
 async fn server(certificate: CertificateDer<'static>, key: &KeyPair) -> Server {
-    Server::start_tls(acceptor(certificate, key), |seen| match seen.method.as_str() {
-        "session.login_with_password" => ok(&format!("<value>{SESSION}</value>")),
-        _ => ok("<value></value>"),
+    Server::start_tls(Wire::Json, acceptor(certificate, key), |seen| {
+        match seen.method.as_str() {
+            "session.login_with_password" => ok(SESSION),
+            _ => ok(""),
+        }
     })
     .await
 }
@@ -122,7 +124,7 @@ async fn a_pin_without_the_key_is_worth_nothing() {
         .unwrap()
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(shown)));
-    let thief = Server::start_tls(TlsAcceptor::from(Arc::new(config)), |_| ok("<value></value>")).await;
+    let thief = Server::start_tls(Wire::Json, TlsAcceptor::from(Arc::new(config)), |_| ok("")).await;
     assert!(call(&thief, TlsTrust::Fingerprints(vec![pin])).await.is_err());
     assert!(thief.seen().is_empty());
 }

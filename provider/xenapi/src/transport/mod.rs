@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::time::Instant;
 use tokio_util::io::StreamReader;
 use tracing::{Instrument, Span, debug, debug_span, field};
@@ -21,7 +21,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::secret::Secret;
 use crate::tls::{TlsTrust, client_config, refused_in};
-use crate::wire::{Answer, Emitted, ReadError, Shape, Value, WireError, read_answer, request};
+use crate::wire::{Answer, Cut, FromWire, Raw, ReadError, Value, Wire, WireError, read_answer, request};
 
 /// xapi refuses bodies over 300 KiB by closing the connection, which would look like an unknown outcome.
 const MAX_BODY: usize = 300 * 1024;
@@ -36,7 +36,6 @@ pub(crate) struct Call {
     pub(crate) method: &'static str,
     /// Parameters behind the session.
     pub(crate) params: Vec<Value>,
-    pub(crate) shape: Shape,
     pub(crate) limit: Duration,
     pub(crate) repeat: Repeat,
     pub(crate) object: Option<String>,
@@ -51,24 +50,55 @@ pub(crate) enum Repeat {
     Once,
 }
 
+/// Where a request goes, and how it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Door {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) wire: Wire,
+}
+
+/// What answered a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// The pool, on the wire it was asked on.
+    Answer,
+    /// Something that only knows XML took a JSON request: a pool older than 7.3. It cannot have understood the call.
+    OtherWire,
+}
+
 /// Receives the parts of an answer as they come.
 pub(crate) trait Collect: Send {
+    /// Says which parts are wanted.
+    fn cut(&self) -> Cut;
+
     /// Forgets what came, because the call is made again; says no if that is impossible.
     fn restart(&mut self) -> bool;
 
-    /// Takes one part.
-    fn take(&mut self, part: Emitted) -> Result<(), WireError>;
+    /// Takes one part and its name.
+    fn take(&mut self, name: &str, part: Raw<'_>) -> Result<(), WireError>;
 }
 
-/// For answers without parts.
-pub(crate) struct Whole;
+/// Takes an answer that is one value.
+pub(crate) struct One<T>(pub(crate) Option<T>);
 
-impl Collect for Whole {
+impl<T> Default for One<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T: FromWire + Send> Collect for One<T> {
+    fn cut(&self) -> Cut {
+        Cut::Whole
+    }
+
     fn restart(&mut self) -> bool {
+        self.0 = None;
         true
     }
 
-    fn take(&mut self, _part: Emitted) -> Result<(), WireError> {
+    fn take(&mut self, _name: &str, part: Raw<'_>) -> Result<(), WireError> {
+        self.0 = Some(part.read()?);
         Ok(())
     }
 }
@@ -116,11 +146,49 @@ impl Transport {
     /// Makes one request and reads its answer. Never repeats anything.
     pub(crate) async fn post(
         &self,
-        endpoint: &Endpoint,
+        door: &Door,
         session: Option<&Secret>,
         call: &Call,
         collect: &mut dyn Collect,
-    ) -> Result<Value, Error> {
+    ) -> Result<(), Error> {
+        match self.ask(door, session, call, collect).await? {
+            Heard::Answer => Ok(()),
+            Heard::OtherWire => Err(self.wrong_wire(call)),
+        }
+    }
+
+    /// A pool that knows no JSON-RPC did nothing, but what stands between here and the pool may have answered in its place.
+    pub(crate) fn wrong_wire(&self, call: &Call) -> Error {
+        let text = "it is XML-RPC: the pool is older than 7.3, or something else answers at /jsonrpc";
+        self.error(call, ErrorKind::Malformed(text.to_owned()), Outcome::MaybeSent)
+    }
+
+    /// Makes one request for one value.
+    pub(crate) async fn value<T: FromWire + Send>(
+        &self,
+        door: &Door,
+        session: Option<&Secret>,
+        call: &Call,
+    ) -> Result<T, Error> {
+        let mut one = One::default();
+        self.post(door, session, call, &mut one).await?;
+        self.taken(call, one)
+    }
+
+    /// The value of an answer that has ended.
+    pub(crate) fn taken<T>(&self, call: &Call, one: One<T>) -> Result<T, Error> {
+        let kind = || ErrorKind::Malformed("it holds no value".to_owned());
+        one.0.ok_or_else(|| self.error(call, kind(), Outcome::MaybeSent))
+    }
+
+    /// Makes one request, and tells whether it was understood.
+    pub(crate) async fn ask(
+        &self,
+        door: &Door,
+        session: Option<&Secret>,
+        call: &Call,
+        collect: &mut dyn Collect,
+    ) -> Result<Heard, Error> {
         let span = debug_span!(
             "xenapi_request",
             pool = %self.pool,
@@ -133,10 +201,10 @@ impl Transport {
         let began = Instant::now();
         let bytes_in = Arc::new(AtomicU64::new(0));
         let mut bytes_out = 0;
-        let result = match self.body(session, call) {
+        let result = match self.body(door.wire, session, call) {
             Ok(body) => {
                 bytes_out = body.len() as u64;
-                let exchange = self.exchange(endpoint, session, call, body, &bytes_in, collect);
+                let exchange = self.exchange(door, session, call, body, &bytes_in, collect);
                 match tokio::time::timeout(call.limit, exchange)
                     .instrument(span.clone())
                     .await
@@ -148,7 +216,8 @@ impl Transport {
             Err(error) => Err(error),
         };
         let code = match &result {
-            Ok(_) => "ok",
+            Ok(Heard::Answer) => "ok",
+            Ok(Heard::OtherWire) => "other_wire",
             Err(error) => code_of(error),
         };
         self.finish(
@@ -173,12 +242,12 @@ impl Transport {
         self.counters.add(sample);
     }
 
-    fn body(&self, session: Option<&Secret>, call: &Call) -> Result<String, Error> {
+    fn body(&self, wire: Wire, session: Option<&Secret>, call: &Call) -> Result<String, Error> {
         let mut params = Vec::with_capacity(call.params.len() + 1);
         params.extend(session.map(|session| Value::text(session.expose())));
         params.extend(call.params.iter().cloned());
         let unsendable = |text: String| self.error(call, ErrorKind::Unsendable(text), Outcome::NotSent);
-        let body = request(call.method, &params).map_err(|error| unsendable(error.to_string()))?;
+        let body = request(wire, call.method, &params).map_err(|error| unsendable(error.to_string()))?;
         if body.len() > MAX_BODY {
             return Err(unsendable(format!(
                 "it is {} bytes long, and pools take {MAX_BODY}",
@@ -190,17 +259,17 @@ impl Transport {
 
     async fn exchange(
         &self,
-        endpoint: &Endpoint,
+        Door { endpoint, wire }: &Door,
         session: Option<&Secret>,
         call: &Call,
         body: String,
         bytes_in: &Arc<AtomicU64>,
         collect: &mut dyn Collect,
-    ) -> Result<Value, Error> {
+    ) -> Result<Heard, Error> {
         let sent = self
             .client
-            .post(endpoint.to_string())
-            .header(CONTENT_TYPE, "text/xml")
+            .post(format!("{endpoint}{}", wire.path()))
+            .header(CONTENT_TYPE, wire.content_type())
             .body(body)
             .send()
             .await;
@@ -214,6 +283,9 @@ impl Transport {
             };
             return Err(self.error(call, ErrorKind::Http(status.as_u16()), outcome));
         }
+        if *wire == Wire::Json && is_xml(response.headers()) {
+            return Ok(Heard::OtherWire);
+        }
         let counter = Arc::clone(bytes_in);
         let chunks = response.bytes_stream().map(move |chunk| {
             let chunk = chunk.map_err(|error| io::Error::other(causes(&error).join(": ")))?;
@@ -224,9 +296,9 @@ impl Transport {
             Ok(chunk)
         });
         let stream = StreamReader::new(Box::pin(chunks));
-        let answer = read_answer(stream, call.shape.clone(), &mut |part| collect.take(part)).await;
+        let answer = read_answer(stream, *wire, collect.cut(), &mut |name, part| collect.take(name, part)).await;
         match answer {
-            Ok(Answer::Success(value)) => Ok(value),
+            Ok(Answer::Success) => Ok(Heard::Answer),
             Ok(Answer::Failure(failure)) => {
                 let outcome = if failure.is_outcome_unknown() {
                     Outcome::MaybeSent
@@ -271,6 +343,17 @@ impl Transport {
     fn error(&self, call: &Call, kind: ErrorKind, outcome: Outcome) -> Error {
         Error::new(kind, outcome, &self.pool, call.method).with_object(call.object.clone())
     }
+}
+
+/// Tells whether an answer says that it is XML.
+fn is_xml(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.and_then(|kind| kind.split(';').next()).is_some_and(|kind| {
+        matches!(
+            kind.trim().to_ascii_lowercase().as_str(),
+            "text/xml" | "application/xml"
+        )
+    })
 }
 
 /// Names for counters and spans how a request ended.

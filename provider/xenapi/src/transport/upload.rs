@@ -16,7 +16,6 @@ use crate::counters::Sample;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::secret::Secret;
-use crate::wire::Shape;
 
 /// Where the content goes.
 #[derive(Debug)]
@@ -44,7 +43,6 @@ impl Transport {
         let call = Call {
             method: upload.method,
             params: Vec::new(),
-            shape: Shape::Value,
             limit: upload.limit,
             repeat: Repeat::Once,
             object: Some(upload.object.to_owned()),

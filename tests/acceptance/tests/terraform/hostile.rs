@@ -16,7 +16,86 @@ const BOMB: &str = concat!(
     "<methodResponse><params><param><value>&g;&g;&g;&g;&g;&g;</value></param></params></methodResponse>"
 );
 
-/// An answer of XenAPI with this value.
+/// What a pool speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transport {
+    Json,
+    Xml,
+}
+
+const BOTH: [Transport; 2] = [Transport::Json, Transport::Xml];
+
+impl Transport {
+    /// The standard lab, whose pools know nothing else in the case of XML.
+    fn lab(self) -> Lab {
+        Lab::changed(|world| {
+            for pool in world.pools.values_mut() {
+                pool.json_rpc = self == Self::Json;
+            }
+        })
+    }
+
+    /// An answer that holds no number where one should be.
+    fn no_number(self) -> Vec<u8> {
+        match self {
+            Self::Json => json("{\"x\":NaN}"),
+            Self::Xml => success("<struct><member><name>x</name><value><double>NaN</double></value></member></struct>"),
+        }
+    }
+
+    fn bodies(self) -> Vec<(&'static str, Vec<u8>)> {
+        let mut bodies = vec![
+            ("nothing", Vec::new()),
+            (
+                "a web page",
+                b"<html><body>Welcome to the captive portal</body></html>".to_vec(),
+            ),
+            ("no text", vec![0xff, 0xfe, 0x00, 0x80, 0xc3]),
+        ];
+        bodies.extend(match self {
+            Self::Json => json_bodies(),
+            Self::Xml => xml_bodies(),
+        });
+        bodies
+    }
+}
+
+/// An answer in JSON-RPC with this value.
+fn json(value: &str) -> Vec<u8> {
+    format!("{{\"jsonrpc\":\"2.0\",\"result\":{value},\"id\":1}}").into_bytes()
+}
+
+fn json_bodies() -> Vec<(&'static str, Vec<u8>)> {
+    let deep = format!("{}{}", "[".repeat(50_000), "]".repeat(50_000));
+    vec![
+        ("another protocol", success("<struct></struct>")),
+        ("depth", json(&deep)),
+        (
+            "depth in a record",
+            json(&format!("{{\"OpaqueRef:x\":{{\"x\":{deep}}}}}")),
+        ),
+        ("another type", json("true")),
+        ("no number", Transport::Json.no_number()),
+        ("a huge number", json("{\"OpaqueRef:x\":{\"memory_static_max\":1e999}}")),
+        (
+            "no UTF-8",
+            json("{\"OpaqueRef:\u{1}\":{}}")
+                .into_iter()
+                .map(|byte| if byte == 1 { 0xff } else { byte })
+                .collect(),
+        ),
+        ("half a character", json("{\"OpaqueRef:x\":{\"uuid\":\"\\ud800\"}}")),
+        ("an empty record", json("{\"OpaqueRef:x\":{}}")),
+        ("two results", br#"{"result":{},"result":{}}"#.to_vec()),
+        ("neither result nor failure", br#"{"jsonrpc":"2.0","id":1}"#.to_vec()),
+        (
+            "a failure without a code",
+            br#"{"jsonrpc":"2.0","error":{"code":1},"id":1}"#.to_vec(),
+        ),
+    ]
+}
+
+/// An answer in XML-RPC with this value.
 fn success(value: &str) -> Vec<u8> {
     format!(
         "<?xml version=\"1.0\"?><methodResponse><params><param><value><struct><member><name>Status</name><value>Success</value></member>\
@@ -25,20 +104,17 @@ fn success(value: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-fn bodies() -> Vec<(&'static str, Vec<u8>)> {
+fn xml_bodies() -> Vec<(&'static str, Vec<u8>)> {
     let deep = format!(
         "{}{}",
         "<array><data><value>".repeat(50_000),
         "</value></data></array>".repeat(50_000)
     );
     vec![
-        ("nothing", Vec::new()),
-        ("a web page", b"<html><body>Welcome to the captive portal</body></html>".to_vec()),
-        ("no text", vec![0xff, 0xfe, 0x00, 0x80, 0xc3]),
         ("entities", BOMB.as_bytes().to_vec()),
         ("depth", success(&deep)),
         ("another type", success("<boolean>1</boolean>")),
-        ("no number", success("<double>NaN</double>")),
+        ("no number", Transport::Xml.no_number()),
         ("an empty record", success("<struct><member><name>OpaqueRef:x</name><value><struct></struct></value></member></struct>")),
         ("a failure without a code", br#"<methodResponse><params><param><value><struct><member><name>Status</name><value>Failure</value></member></struct></value></param></params></methodResponse>"#.to_vec()),
     ]
@@ -71,8 +147,8 @@ fn check(what: &str, outcome: &Outcome) {
 }
 
 /// A lab with one server in lab1, its workspace, and the methods that a refresh of it calls.
-fn refreshed(tool: &acceptance::Tool) -> (Lab, Workspace, BTreeSet<String>) {
-    let lab = Lab::standard();
+fn refreshed(tool: &acceptance::Tool, transport: Transport) -> (Lab, Workspace, BTreeSet<String>) {
+    let lab = transport.lab();
     let workspace = lab.workspace(tool, &[&server("  os = \"debian12\"\n  pool = \"lab1\"")]);
     workspace.apply();
     lab.forget_requests();
@@ -95,16 +171,18 @@ fn refresh_with(lab: &Lab, workspace: &Workspace, method: &str, kind: FaultKind)
 #[test]
 fn garbage_for_the_record_of_a_server() {
     under_each_tool(|tool| {
-        let (lab, workspace, _) = refreshed(tool);
-        for (what, body) in bodies() {
-            check(
-                what,
-                &refresh_with(&lab, &workspace, "VM.get*", FaultKind::Garbage(body)),
-            );
+        for transport in BOTH {
+            let (lab, workspace, _) = refreshed(tool, transport);
+            for (what, body) in transport.bodies() {
+                check(
+                    what,
+                    &refresh_with(&lab, &workspace, "VM.get*", FaultKind::Garbage(body)),
+                );
+            }
+            workspace.expect_empty_plan();
+            assert_eq!(workspace.state().addresses(), [A]);
+            workspace.destroy();
         }
-        workspace.expect_empty_plan();
-        assert_eq!(workspace.state().addresses(), [A]);
-        workspace.destroy();
     });
 }
 
@@ -128,27 +206,29 @@ fn a_record_without_end() {
 #[test]
 fn garbage_for_any_call_of_a_refresh() {
     under_each_tool(|tool| {
-        let (lab, workspace, methods) = refreshed(tool);
-        for method in methods {
-            let body = success("<struct><member><name>x</name><value><double>NaN</double></value></member></struct>");
-            check(
-                &method,
-                &refresh_with(&lab, &workspace, &method, FaultKind::Garbage(body)),
-            );
+        for transport in BOTH {
+            let (lab, workspace, methods) = refreshed(tool, transport);
+            for method in methods {
+                let body = transport.no_number();
+                check(
+                    &method,
+                    &refresh_with(&lab, &workspace, &method, FaultKind::Garbage(body)),
+                );
+            }
+            workspace.expect_empty_plan();
+            workspace.destroy();
         }
-        workspace.expect_empty_plan();
-        workspace.destroy();
     });
 }
 
 #[test]
 fn answers_that_end_too_soon() {
     under_each_tool(|tool| {
-        let (lab, workspace, methods) = refreshed(tool);
+        let (lab, workspace, methods) = refreshed(tool, Transport::Json);
         for method in methods {
             check(
                 &method,
-                &refresh_with(&lab, &workspace, &method, FaultKind::Truncate(60)),
+                &refresh_with(&lab, &workspace, &method, FaultKind::Truncate(30)),
             );
         }
         check(
@@ -169,7 +249,7 @@ fn garbage_while_a_server_is_made_leaves_nothing() {
         let workspace = lab.workspace(tool, &[&server(lines)]);
         for method in ["host.get_servertime", "VM.clone", "VM.set_tags", "VM.start_on"] {
             lab.control()
-                .fault(FaultRule::always(method, FaultKind::Garbage(success("<int>x</int>"))));
+                .fault(FaultRule::always(method, FaultKind::Garbage(json("[1"))));
             let outcome = workspace.try_apply();
             lab.control().clear_faults();
             check(method, &outcome);

@@ -1,0 +1,31 @@
+//! Decoding without a pool.
+
+use tokio::io::AsyncBufRead;
+
+use crate::error::ErrorKind;
+use crate::record::{Class, decode};
+use crate::reference::Ref;
+use crate::wire::{Answer, Cut, Raw, ReadError, Wire, read_answer};
+
+/// Decodes the body of an answer of `get_all_records` or `get_all_records_where`, and hands out its records one by one as they come:
+/// what [`Objects::each_where`](crate::Objects::each_where) does behind its request. For benches, fuzzers, and answers that were kept.
+///
+/// # Errors
+/// [`ErrorKind::Failure`] if the answer is one, [`ErrorKind::Malformed`] if it cannot be understood, [`ErrorKind::Broken`] if it cannot
+/// be read. What was handed out by then is a part of the listing only.
+pub async fn decode_listing<C: Class>(
+    wire: Wire,
+    body: impl AsyncBufRead + Unpin,
+    mut each: impl FnMut(Ref<C>, C::Record) + Send,
+) -> Result<(), ErrorKind> {
+    let mut take = |object: &str, record: Raw<'_>| {
+        each(Ref::new(object), decode::<C>(object, record)?);
+        Ok(())
+    };
+    match read_answer(body, wire, Cut::Members, &mut take).await {
+        Ok(Answer::Success) => Ok(()),
+        Ok(Answer::Failure(failure)) => Err(ErrorKind::Failure(failure)),
+        Err(ReadError::Wire(error)) => Err(ErrorKind::Malformed(error.to_string())),
+        Err(ReadError::Io(_)) => Err(ErrorKind::Broken),
+    }
+}
