@@ -12,6 +12,7 @@
 )]
 
 mod crowd;
+mod decoding;
 mod expiry;
 mod handshake;
 mod life;
@@ -46,6 +47,7 @@ type Part = fn(&Place) -> Result<Vec<Row>>;
 const PARTS: &[(&str, &[u8], Part)] = &[
     ("handshake", &[1], handshake::rows),
     ("plan", &[2], planning::rows),
+    ("decoding", &[15], decoding::rows),
     ("life", &[3, 4, 5, 7, 8], life::rows),
     ("sweep", &[11], sweep::rows),
     ("idle", &[12], expiry::idle),
