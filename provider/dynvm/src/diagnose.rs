@@ -41,6 +41,7 @@ fn path(subject: &Subject) -> Option<Path> {
         Subject::MacAddress => "mac_address",
         Subject::Memory => "memory_mib",
         Subject::Host => "host",
+        Subject::Reservation => "capacity_id",
         Subject::PoolLabels => "pool_labels",
         Subject::Cpus => "cpus",
         Subject::WaitForIp => "wait_for_ip",

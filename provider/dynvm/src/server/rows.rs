@@ -245,7 +245,6 @@ mod tests {
         let expected = ServerRow {
             owner: None,
             host: None,
-            reservation: None,
             template: None,
             ip_addresses: BTreeSet::new(),
             expires_at: None,
