@@ -23,10 +23,19 @@ pub(crate) struct Lab {
     pub(crate) max_ttl: Duration,
     /// How long an address may take where `timeouts.ip` does not say.
     pub(crate) ip_timeout: Option<Duration>,
-    /// pool -> the operating system aliases it has a template for.
-    pub(crate) aliases: BTreeMap<String, BTreeSet<String>>,
+    /// What each pool is for, by its name.
+    pub(crate) offers: BTreeMap<String, Offer>,
     /// The history, if one is set.
     pub(crate) chronicle: Chronicle,
+}
+
+/// What a pool is for, as far as the configuration says: known without asking it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Offer {
+    /// The operating system aliases that it has a template for.
+    pub(crate) os: BTreeSet<String>,
+    /// Its labels.
+    pub(crate) labels: BTreeSet<String>,
 }
 
 impl Lab {

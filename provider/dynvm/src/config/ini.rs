@@ -5,7 +5,7 @@ use std::time::Duration;
 use engine::diagnostics::Diagnostics;
 use fleet::PoolSettings;
 use fleet::draft::PoolDefaults;
-use fleet::ini::{self, IniNote, IniSettings, Purpose};
+use fleet::ini::{self, IniNote, IniSettings};
 
 /// The attribute that names the file.
 pub(super) const ATTRIBUTE: &str = "config_file";
@@ -32,7 +32,7 @@ pub(super) fn read(file: &str, defaults: &PoolDefaults, found: &mut Diagnostics)
             return Default::default();
         }
     };
-    match ini::read(file, &text, Purpose::Provider, defaults) {
+    match ini::read(file, &text, defaults) {
         Ok(IniSettings {
             pools,
             ttl,
@@ -92,7 +92,19 @@ mod tests {
         let minutes = |ttl: Duration| ttl.as_secs() / 60;
         let wait = lab.ip_timeout.map(|wait| wait.as_secs());
         assert_eq!((minutes(lab.default_ttl), minutes(lab.max_ttl), wait), expect);
-        assert!(lab.aliases["xenhost1"].contains("centos7"));
+        assert!(lab.offers["xenhost1"].os.contains("centos7"));
+    }
+
+    #[test]
+    fn labels_are_those_of_the_file() {
+        let (settings, _) = configured(&format!("{HOST}host.labels = gpu, big\n"), &[]);
+        let Settings::Ready(lab) = settings else {
+            panic!("ready");
+        };
+        assert_eq!(
+            lab.offers["xenhost1"].labels,
+            ["big".to_owned(), "gpu".to_owned()].into()
+        );
     }
 
     #[test]
@@ -109,7 +121,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_at_the_attribute() {
-        let (settings, found) = configured(&format!("{HOST}host.labels = gpu\nx = 1\n[xenhost2]\n"), &[]);
+        let (settings, found) = configured(&format!("{HOST}host.vms.max.centos7 = many\nx = 1\n[xenhost2]\n"), &[]);
         assert!(matches!(settings, Settings::Absent));
         let said: Vec<String> = found
             .iter()
@@ -123,8 +135,7 @@ mod tests {
         assert_eq!(
             said,
             [
-                "error: Invalid config_file (config_file):  5: [xenhost1] host.labels: cannot be honoured: servers that do not ask for a label would be placed \
-                 on this host too",
+                "error: Invalid config_file (config_file):  5: [xenhost1] host.vms.max.centos7: \"many\" is not a number of servers.",
                 "error: Invalid config_file (config_file):  7: [xenhost2] host.name: the address of the host is missing.",
                 "error: Invalid config_file (config_file):  7: [xenhost2] host.password: the password is missing.",
                 "warning: Note on config_file (config_file):  6: [xenhost1] x: unknown key, not read.",

@@ -6,7 +6,7 @@ mod pools;
 pub(crate) mod schema;
 mod tls;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use fleet::{Fleet, FleetConfig, PoolSettings};
 use history::SinkUrl;
 
 use crate::chronicle::Chronicle;
-use crate::settings::{Lab, Settings};
+use crate::settings::{Lab, Offer, Settings};
 use environment::Environment;
 
 /// The attribute that names the sink of the history.
@@ -51,7 +51,7 @@ pub(crate) fn read(config: &Value, version: &str) -> (Settings, Diagnostics) {
     if found.has_errors() {
         return (Settings::Absent, found);
     }
-    let aliases = aliases(&pools);
+    let offers = offers(&pools);
     let owner = config
         .get("owner")
         .as_str()
@@ -68,7 +68,7 @@ pub(crate) fn read(config: &Value, version: &str) -> (Settings, Diagnostics) {
         default_ttl,
         max_ttl,
         ip_timeout: common.ip_timeout,
-        aliases,
+        offers,
         chronicle,
     };
     (Settings::Ready(Arc::new(lab)), found)
@@ -123,11 +123,12 @@ fn chronicle(config: &Value, found: &mut Diagnostics) -> Chronicle {
     }
 }
 
-fn aliases(pools: &[PoolSettings]) -> BTreeMap<String, BTreeSet<String>> {
-    pools
-        .iter()
-        .map(|pool| (pool.name.clone(), pool.templates.keys().cloned().collect()))
-        .collect()
+fn offers(pools: &[PoolSettings]) -> BTreeMap<String, Offer> {
+    let offer = |pool: &PoolSettings| Offer {
+        os: pool.templates.keys().cloned().collect(),
+        labels: pool.labels.clone(),
+    };
+    pools.iter().map(|pool| (pool.name.clone(), offer(pool))).collect()
 }
 
 /// Where the first value is that is not known yet.

@@ -89,6 +89,7 @@ fn configured(name: &str, pool: &Value, defaults: &PoolDefaults, found: &mut Dia
         max_servers: pool.get("max_servers").as_u64().map(ceiling),
         max_servers_by_os: ceilings(pool),
         cpu_overcommit: cpu_overcommit?,
+        labels: tls::texts(pool.get("labels")).into_iter().flatten().collect(),
         ..PoolSettings::new(connection?)
     })
 }

@@ -20,11 +20,12 @@ pub(crate) fn table() -> Schema {
             .describe(
                 "The INI file of the older service (`.dynvmservice.ini`), in place of `pools`. Each section `[xenhost<n>]` is a pool of that name, with \
                  `host.name` (without a scheme: https), `host.user`, `host.password`, `host.storage.name`, `host.network.id` (part of the device of a \
-                 physical interface, such as `eth0`), `host.vms.max.<os>`, `host.tls.fingerprint`, `<os>.template` and `<os>.template.network` (a network's \
+                 physical interface, such as `eth0`), `host.vms.max.<os>`, `host.labels` (with commas or spaces between them), \
+                 `host.tls.fingerprint`, `<os>.template` and `<os>.template.network` (a network's \
                  name or UUID, or a device; before `host.network.id`). Sections that are members of one XenAPI pool are one, of which the first that knows the `os` \
                  serves: its servers may start on any host of the pool. From `[common]`, `vm.expiry.minutes` is `default_ttl` and `max_ttl` unless \
                  they are set here, and `vm.network.timeout.secs` is the default of a server's `timeouts.ip`. What is not read warns; what cannot be \
-                 honoured, such as `host.labels`, is an error.",
+                 honoured is an error.",
             ),
         Attribute::object("tls", tls())
             .optional()
@@ -127,6 +128,14 @@ fn placement() -> Vec<Attribute> {
             .optional()
             .rule(Rule::at_least(0))
             .describe("Virtual CPUs to hand out per physical CPU; above 0. Default `1.0`."),
+        Attribute::set("labels", Type::String)
+            .optional()
+            .rule(Rule::no_nulls())
+            .rule(Rule::each(Rule::length(1..=255)))
+            .describe(
+                "Reserves the pool: one with labels takes only servers that ask for one of them with `pool_labels`, one without takes only servers that ask \
+                 for none. Servers that are there stay when the labels change.",
+            ),
     ]
 }
 

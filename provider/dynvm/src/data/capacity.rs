@@ -1,16 +1,18 @@
 //! `dynvm_capacity`: how many more servers of one kind fit now, and what is in the way of more.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
-use cty::Value;
+use cty::{Type, Value};
 use engine::constraint::Constraint;
 use engine::diagnostics::{Diagnostic, Diagnostics};
 use engine::rule::Rule;
 use engine::schema::{Attribute, Schema};
-use fleet::{CapacityQuery, Image, PoolCapacity};
+use fleet::{CapacityQuery, Image, LabelChoice, PoolCapacity};
 use plugin::provider::{Context, DataAnswer, DataSource};
 
 use crate::diagnose;
-use crate::settings::SharedSettings;
+use crate::settings::{Lab, SharedSettings};
 
 /// The data source.
 pub(crate) struct CapacityData {
@@ -36,7 +38,7 @@ impl CapacityData {
         Ok(config
             .clone()
             .with("available", capacity.available)
-            .with("pools", Value::list(capacity.pools.iter().map(row))))
+            .with("pools", Value::list(capacity.pools.iter().map(|pool| row(&lab, pool)))))
     }
 }
 
@@ -62,6 +64,14 @@ fn table() -> Schema {
             .optional()
             .rule(Rule::length(1..=255))
             .describe("Only this pool, by its name in the provider's `pools`."),
+        Attribute::set("pool_labels", Type::String)
+            .optional()
+            .rule(Rule::no_nulls())
+            .rule(Rule::each(Rule::length(1..=255)))
+            .describe("Only pools with one of these labels, as for a server that asks for them. Default: only pools without labels."),
+        Attribute::boolean("ignore_labels")
+            .optional()
+            .describe("`true`: all pools, whatever their labels. Not together with `pool_labels`."),
         Attribute::integer("available")
             .computed()
             .describe("How many more servers of this kind fit, over all pools."),
@@ -74,12 +84,29 @@ fn table() -> Schema {
     .describe("How many more servers of one kind fit now, and what is in the way of more. The figures are those of this moment: use them in a precondition, \
                not as an output of what they count.")
     .rule(Constraint::exactly_one_of(&["os", "template"]))
+    .rule(Constraint::custom(
+        one_choice_of_labels,
+        "`ignore_labels = true` and `pool_labels` exclude each other.",
+    ))
+}
+
+/// Whoever asks for labels cannot mean all pools.
+fn one_choice_of_labels(config: &Value) -> Diagnostics {
+    let both = config.get("ignore_labels").as_bool() == Some(true) && config.get("pool_labels").is_set();
+    let contradiction = || {
+        let detail = "`ignore_labels = true` counts all pools, `pool_labels` only those with one of these labels: leave one of them out.";
+        Diagnostic::error("Contradicting labels", detail).at("ignore_labels")
+    };
+    both.then(contradiction).into_iter().collect()
 }
 
 fn pool() -> Vec<Attribute> {
     let number = |name: &str, what: &str| Attribute::integer(name).computed().describe(what);
     vec![
         Attribute::string("pool").computed().describe("The pool's name."),
+        Attribute::set("labels", Type::String)
+            .computed()
+            .describe("The pool's labels: it takes only servers that ask for one of them, or if there are none, for none."),
         number("available", "How many more servers fit into this pool."),
         Attribute::string("limited_by").computed().describe(
             "What is in the way of more: `cpu`, `memory`, `storage`, `max_servers`, `template` (the pool does not have it), `network` (no usable host has it) or `host_disabled`.",
@@ -112,13 +139,23 @@ fn query(config: &Value) -> Result<CapacityQuery, Diagnostics> {
         cpus: config.get("cpus").as_u64().and_then(|cpus| u32::try_from(cpus).ok()),
         memory_mib: config.get("memory_mib").as_u64(),
         pool: text("pool"),
-        labels: fleet::LabelChoice::default(),
+        labels: match config.get("ignore_labels").as_bool() {
+            Some(true) => LabelChoice::Any,
+            Some(false) | None => LabelChoice::AsServer(labels(config.get("pool_labels"))),
+        },
     })
 }
 
-fn row(pool: &PoolCapacity) -> Value {
+fn labels(set: &Value) -> BTreeSet<String> {
+    let texts = set.as_list().unwrap_or_default().iter();
+    texts.filter_map(|text| text.as_str().map(str::to_owned)).collect()
+}
+
+fn row(lab: &Lab, pool: &PoolCapacity) -> Value {
+    let labels = lab.offers.get(&pool.pool).map(|offer| &offer.labels);
     Value::object([
         ("pool", pool.pool.as_str().into()),
+        ("labels", Value::set(labels.into_iter().flatten().map(String::as_str))),
         ("available", pool.available.into()),
         ("limited_by", pool.limited_by.as_str().into()),
         ("cpus_free", pool.cpus_free.into()),

@@ -10,9 +10,10 @@ use fleet::{Fleet, FleetConfig};
 
 use super::plan;
 use crate::chronicle::Chronicle;
-use crate::settings::{Lab, Settings};
+use crate::settings::{Lab, Offer, Settings};
 
-/// Settings without a pool, but with an alias `debian12` in one called `lab1`.
+/// Settings without a pool that answers, but with two by name: `lab1`, and `gpu1`, which is for servers that ask for its labels. The first knows the alias
+/// `debian12`, the second `rocky9` too.
 pub(super) fn lab() -> Settings {
     lab_with(hours(12))
 }
@@ -31,9 +32,21 @@ pub(super) fn lab_with(default_ttl: Duration) -> Settings {
         default_ttl,
         max_ttl: hours(24),
         ip_timeout: None,
-        aliases: [("lab1".to_owned(), ["debian12".to_owned()].into())].into(),
+        offers: [
+            ("lab1".to_owned(), offer(&["debian12"], &[])),
+            ("gpu1".to_owned(), offer(&["debian12", "rocky9"], &["gpu", "big"])),
+        ]
+        .into(),
         chronicle: Chronicle::default(),
     }))
+}
+
+fn offer(os: &[&str], labels: &[&str]) -> Offer {
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    Offer {
+        os: owned(os),
+        labels: owned(labels),
+    }
 }
 
 pub(super) fn hours(hours: u64) -> Duration {

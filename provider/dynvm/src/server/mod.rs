@@ -9,6 +9,7 @@ mod delete;
 mod drafts;
 mod identity;
 mod lease;
+mod place;
 mod plan;
 mod read;
 mod request;

@@ -6,7 +6,7 @@ use engine::diagnostics::Diagnostics;
 use engine::plan::{Action, Draft};
 use fleet::Image;
 
-use super::{lease, request};
+use super::{lease, place, request};
 use crate::settings::{Lab, Settings};
 
 pub(super) async fn plan(settings: &Settings, draft: &mut Draft<'_>) -> Diagnostics {
@@ -18,10 +18,14 @@ pub(super) async fn plan(settings: &Settings, draft: &mut Draft<'_>) -> Diagnost
         Settings::Ready(lab) => {
             default_ttl(lab, draft);
             check_ttl(lab, draft, &mut found);
-            check_image(lab, draft, &mut found);
+            if draft.action() == Action::Create {
+                found.extend(place::check(lab, draft.config()).err());
+            }
             if !found.has_errors() {
+                place::labels(lab, draft);
                 template(lab, draft, &mut found).await;
                 full_copy(lab, draft, &mut found).await;
+                place::host(draft, &mut found);
             }
         }
         Settings::Absent | Settings::Postponed(_) => unknown_ttl(draft),
@@ -64,55 +68,6 @@ fn check_ttl(lab: &Lab, draft: &Draft<'_>, found: &mut Diagnostics) {
                 text(lab.max_ttl)
             ),
         );
-    }
-}
-
-/// What can be told without asking a pool: an alias that no pool has, a pool that is not configured.
-fn check_image(lab: &Lab, draft: &Draft<'_>, found: &mut Diagnostics) {
-    if draft.action() != Action::Create {
-        return;
-    }
-    let pool = draft.config().get("pool").as_str();
-    if let Some(pool) = pool
-        && !lab.aliases.contains_key(pool)
-    {
-        let known: Vec<&str> = lab.aliases.keys().map(String::as_str).collect();
-        found.error_at(
-            "pool",
-            "Unknown pool",
-            format!("The provider has no pool \"{pool}\". It has: {}.", list(&known)),
-        );
-        return;
-    }
-    let Some(os) = draft.config().get("os").as_str() else {
-        return;
-    };
-    let considered = lab
-        .aliases
-        .iter()
-        .filter(|(name, _)| pool.is_none_or(|pool| pool == name.as_str()));
-    let aliases: std::collections::BTreeSet<&str> = considered
-        .flat_map(|(_, aliases)| aliases.iter().map(String::as_str))
-        .collect();
-    if !aliases.contains(os) {
-        let place = pool.map_or_else(|| "No pool".to_owned(), |pool| format!("Pool \"{pool}\""));
-        let known: Vec<&str> = aliases.into_iter().collect();
-        found.error_at(
-            "os",
-            "Unknown operating system",
-            format!(
-                "{place} has no template for os \"{os}\" (no pool was asked: an os is a key of `templates` in the provider's pools). Known here: {}.",
-                list(&known)
-            ),
-        );
-    }
-}
-
-fn list(names: &[&str]) -> String {
-    if names.is_empty() {
-        "none".to_owned()
-    } else {
-        names.join(", ")
     }
 }
 
@@ -209,16 +164,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_needs_no_pool_is_refused_in_the_plan() {
+    async fn a_ttl_over_the_longest_is_refused() {
         let schema = super::super::schema::table();
-        for (fields, expect) in [
-            (("ttl", "25h".into()), "ttl longer than allowed"),
-            (("os", "plan9".into()), "Unknown operating system"),
-            (("pool", "lab9".into()), "Unknown pool"),
-        ] {
-            let (_, found) = planned(&lab(), &schema, config(&schema, &[fields]), Value::Null).await;
-            assert_eq!(found, [expect]);
-        }
+        let (_, found) = planned(&lab(), &schema, config(&schema, &[("ttl", "25h".into())]), Value::Null).await;
+        assert_eq!(found, ["ttl longer than allowed"]);
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cty::Value;
 use engine::diagnostics::{Diagnostic, Diagnostics};
-use fleet::{Image, ServerSpec, WaitPolicy};
+use fleet::{Image, LabelChoice, ServerSpec, WaitPolicy};
 
 use super::schema::TIMEOUTS;
 use super::state::{cidrs, family};
@@ -23,8 +23,8 @@ pub(super) fn spec(planned: &Value, ip_timeout: Option<Duration>) -> Result<Serv
         memory_mib: number(planned, "memory_mib")?,
         ttl: ttl(planned)?,
         pool: text(planned, "pool"),
-        pool_labels: BTreeSet::new(),
-        host: None,
+        pool_labels: texts(planned, "pool_labels"),
+        host: text(planned, "host"),
         reservation: None,
         storage: text(planned, "storage"),
         network: text(planned, "network"),
@@ -58,14 +58,28 @@ pub(super) fn ttl(planned: &Value) -> Result<Duration, Diagnostics> {
     engine::duration::parse(&required(planned, "ttl")?).map_err(|_| unexpected("ttl"))
 }
 
-/// The planned tags; none when they are null.
+/// The tags; none when they are null.
 pub(super) fn tags(object: &Value) -> BTreeSet<String> {
+    texts(object, "tags")
+}
+
+/// The pools that it may be placed in, by the labels that it asks for: any, while those are not known.
+pub(super) fn labels(object: &Value) -> LabelChoice {
+    if object.get("pool_labels").is_wholly_known() {
+        LabelChoice::AsServer(texts(object, "pool_labels"))
+    } else {
+        LabelChoice::Any
+    }
+}
+
+/// The texts of a set that are known; none when it is null.
+pub(super) fn texts(object: &Value, name: &str) -> BTreeSet<String> {
     object
-        .get("tags")
+        .get(name)
         .as_list()
         .unwrap_or_default()
         .iter()
-        .filter_map(|tag| tag.as_str().map(str::to_owned))
+        .filter_map(|text| text.as_str().map(str::to_owned))
         .collect()
 }
 

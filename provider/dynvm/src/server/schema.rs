@@ -85,6 +85,22 @@ fn size_and_place() -> Vec<Attribute> {
             .rule(Rule::length(1..=255))
             .replaces_if_configured()
             .describe("The pool, by its name in the provider's `pools`. Default: the one with most room among those that have the template."),
+        Attribute::set("pool_labels", Type::String)
+            .optional()
+            .rule(Rule::no_nulls())
+            .rule(Rule::each(Rule::length(1..=255)))
+            .describe(
+                "Labels of pools, as the provider's `pools` have them: only a pool with one of these takes the server. Default: only a pool without labels. \
+                 A new value replaces the server only if its pool has none of them.",
+            ),
+        Attribute::string("host")
+            .optional()
+            .rule(Rule::length(1..=255))
+            .describe(
+                "The host to start on, by name or UUID; it is looked for in the pools that may take the server. Default: the pool's choice. Only the start \
+                 of a new server heeds it: one that exists is not moved by another value (the plan warns), nor back by the same one when it has moved \
+                 since. `resident_host` is where it runs. Needs the role vm-power-admin.",
+            ),
         Attribute::string("storage")
             .optional_computed()
             .keep()

@@ -1,12 +1,12 @@
 //! One section `xenhost<N>`: a pool, as this service and the older one understand it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use xenapi::Secret;
 
 use super::lines::{Entry, Section};
 use super::note::Notes;
-use super::{Purpose, by_key, unknown};
+use super::{by_key, unknown};
 use crate::config::{Duplicates, NetworkChoice, PoolSettings};
 use crate::draft::{PoolDefaults, PoolDraft, PoolFault, TlsDraft, unencrypted};
 
@@ -66,14 +66,9 @@ impl<'a> Key<'a> {
 }
 
 /// The pool of a section; none if a part of it is at fault, which is in the notes then.
-pub(super) fn pool(
-    section: &Section,
-    purpose: Purpose,
-    defaults: &PoolDefaults,
-    notes: &mut Notes,
-) -> Option<PoolSettings> {
+pub(super) fn pool(section: &Section, defaults: &PoolDefaults, notes: &mut Notes) -> Option<PoolSettings> {
     let connection = connection(section, defaults, notes);
-    let (mut storage, mut network) = (None, None);
+    let (mut storage, mut network, mut labels) = (None, None, BTreeSet::new());
     let (mut templates, mut networks, mut max_servers_by_os) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for entry in &section.entries {
         // As in the older service, an optional key without a value is as good as none.
@@ -82,8 +77,7 @@ pub(super) fn pool(
             Key::Connection => {}
             Key::Storage => storage = given,
             Key::Network => network = given.map(NetworkChoice::Device),
-            Key::Labels if given.is_some() => labels(section, entry, purpose, notes),
-            Key::Labels => {}
+            Key::Labels => labels = separate(&entry.value),
             Key::Ceiling(os) => {
                 max_servers_by_os.extend(ceiling(section, entry, notes).map(|ceiling| (os.to_owned(), ceiling)));
             }
@@ -106,6 +100,7 @@ pub(super) fn pool(
         networks,
         templates,
         max_servers_by_os,
+        labels,
         duplicates: Duplicates::GiveWay,
         ..PoolSettings::new(connection?)
     })
@@ -167,16 +162,10 @@ fn explain(fault: &PoolFault) -> (Option<&'static str>, String) {
     }
 }
 
-/// Labels reserve a host for servers that ask for it; a provider that does not know them would place any server there.
-fn labels(section: &Section, entry: &Entry, purpose: Purpose, notes: &mut Notes) {
-    match purpose {
-        Purpose::Provider => notes.fail(
-            section,
-            Some(entry),
-            "cannot be honoured: servers that do not ask for a label would be placed on this host too; remove the key, or the section",
-        ),
-        Purpose::Reaper => {}
-    }
+/// The labels of a text that has commas or spaces between them.
+fn separate(text: &str) -> BTreeSet<String> {
+    let parts = text.split(|letter: char| letter == ',' || letter.is_whitespace());
+    parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
 fn ceiling(section: &Section, entry: &Entry, notes: &mut Notes) -> Option<u32> {

@@ -45,15 +45,6 @@ const LONGEST_EXPIRY: u64 = 10 * 365 * 24 * 60;
 /// The longest wait for an address: a day.
 const LONGEST_TIMEOUT: u64 = 24 * 3600;
 
-/// Who reads the file: not every key matters to everybody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// Places servers, so that each key about placement must be honoured.
-    Provider,
-    /// Only removes servers.
-    Reaper,
-}
-
 /// What a file says.
 #[derive(Debug, Clone)]
 pub struct IniSettings {
@@ -88,7 +79,7 @@ pub fn is_ini(text: &str) -> bool {
 ///
 /// # Errors
 /// All that is wrong, not only the first.
-pub fn read(file: &str, text: &str, purpose: Purpose, defaults: &PoolDefaults) -> Result<IniSettings, IniErrors> {
+pub fn read(file: &str, text: &str, defaults: &PoolDefaults) -> Result<IniSettings, IniErrors> {
     let mut notes = Notes::new(file);
     let sections = lines::sections(text, &mut notes);
     let mut pools = Vec::new();
@@ -101,7 +92,7 @@ pub fn read(file: &str, text: &str, purpose: Purpose, defaults: &PoolDefaults) -
                 None,
                 "the database of the older service is not used; to keep a record of servers, see the setting `history`",
             ),
-            name if name.starts_with(HOST) => pools.extend(host::pool(section, purpose, defaults, &mut notes)),
+            name if name.starts_with(HOST) => pools.extend(host::pool(section, defaults, &mut notes)),
             name => notes.warn(
                 section,
                 None,

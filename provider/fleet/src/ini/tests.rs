@@ -36,13 +36,13 @@ fn defaults() -> PoolDefaults {
     }
 }
 
-fn read_by(purpose: Purpose, text: &str) -> Result<IniSettings, IniErrors> {
-    read("lab.ini", text, purpose, &defaults())
+fn read_text(text: &str) -> Result<IniSettings, IniErrors> {
+    read("lab.ini", text, &defaults())
 }
 
 /// Errors and warnings, one a line, the latter marked.
-fn said(purpose: Purpose, text: &str) -> String {
-    let (errors, warnings) = match read_by(purpose, text) {
+fn said(text: &str) -> String {
+    let (errors, warnings) = match read_text(text) {
         Ok(settings) => (Vec::new(), settings.warnings),
         Err(failed) => (failed.errors, failed.warnings),
     };
@@ -54,13 +54,13 @@ fn said(purpose: Purpose, text: &str) -> String {
 /// What is said of a host that is right but for these lines, which begin in line 4.
 fn check_host(lines: &str, expect: &str) {
     let text = format!("[xenhost1]\nhost.name = lab\nhost.password = secret\n{lines}\n");
-    let said = said(Purpose::Provider, &text);
+    let said = said(&text);
     assert_eq!(said, expect, "{lines}");
 }
 
 #[test]
 fn a_whole_file_is_honoured() {
-    let settings = read_by(Purpose::Provider, WHOLE).unwrap();
+    let settings = read_text(WHOLE).unwrap();
     assert_eq!(settings.ttl, Some(Duration::from_secs(12 * 3600)));
     assert_eq!(settings.ip_timeout, Some(Duration::from_secs(300)));
     assert_eq!(settings.warnings, []);
@@ -128,10 +128,7 @@ fn what_is_not_read_warns() {
         "[common]\nvm.linux.password = hunter2",
         "warning: lab.ini:5: [common] vm.linux.password: unknown key, not read",
     );
-    let said = said(
-        Purpose::Provider,
-        "[xenhost1]\nhost.name = http://lab\nhost.password = secret\n",
-    );
+    let said = said("[xenhost1]\nhost.name = http://lab\nhost.password = secret\n");
     assert_eq!(
         said,
         "warning: lab.ini:2: [xenhost1] host.name: http://lab is used without TLS: passwords and sessions travel in the clear"
@@ -140,12 +137,6 @@ fn what_is_not_read_warns() {
 
 #[test]
 fn what_cannot_be_honoured_is_an_error() {
-    check_host(
-        "host.labels = gpu",
-        "lab.ini:4: [xenhost1] host.labels: cannot be honoured: servers that do not ask for a label would be placed on this host too; \
-         remove the key, or the section",
-    );
-    check_host("host.labels =", "");
     check_host(
         "host.vms.max.centos = many",
         "lab.ini:4: [xenhost1] host.vms.max.centos: \"many\" is not a number of servers",
@@ -177,7 +168,7 @@ fn what_cannot_be_honoured_is_an_error() {
 fn all_errors_are_told_at_once() {
     let text = "[xenhost1]\nhost.user = root\nhost.pasword = hunter2\n[xenhost2]\nhost.name = ftp://x\nhost.password =\n[xenhost<3>]\nhost.name = a\nhost.password = b\n";
     assert_eq!(
-        said(Purpose::Provider, text),
+        said(text),
         "lab.ini:1: [xenhost1] host.name: the address of the host is missing\n\
          lab.ini:1: [xenhost1] host.password: the password is missing\n\
          lab.ini:5: [xenhost2] host.name: \"ftp://x\" is no pool address: the scheme is neither https nor http\n\
@@ -185,16 +176,24 @@ fn all_errors_are_told_at_once() {
          lab.ini:7: [xenhost<3>]: \"xenhost<3>\" cannot name a pool: 1 to 64 characters, none of / \" < > &\n\
          warning: lab.ini:3: [xenhost1] host.pasword: unknown key, not read; did you mean \"host.password\"?"
     );
-    assert_eq!(
-        said(Purpose::Provider, ""),
-        "lab.ini: there is no pool: no section [xenhost1]"
-    );
+    assert_eq!(said(""), "lab.ini: there is no pool: no section [xenhost1]");
 }
 
 #[test]
-fn labels_do_not_matter_to_a_reaper() {
-    let text = "[xenhost1]\nhost.name = lab\nhost.password = secret\nhost.labels = gpu\n";
-    assert_eq!(said(Purpose::Reaper, text), "");
+fn labels_have_commas_or_spaces_between_them() {
+    for (value, labels) in [
+        ("gpu", &["gpu"][..]),
+        ("gpu,big", &["big", "gpu"]),
+        (" gpu ,\tbig  gpu,,", &["big", "gpu"]),
+        ("", &[]),
+        (" , ", &[]),
+    ] {
+        let text = format!("[xenhost1]\nhost.name = lab\nhost.password = secret\nhost.labels = {value}\n");
+        let settings = read_text(&text).unwrap();
+        assert_eq!(settings.warnings, []);
+        let found: Vec<&str> = settings.pools[0].labels.iter().map(String::as_str).collect();
+        assert_eq!(found, labels, "{value:?}");
+    }
 }
 
 #[test]
@@ -203,7 +202,7 @@ fn a_default_trust_holds_where_nothing_is_pinned() {
         tls: xenapi::TlsTrust::Insecure,
         ..defaults()
     };
-    let settings = read("lab.ini", WHOLE, Purpose::Provider, &defaults).unwrap();
+    let settings = read("lab.ini", WHOLE, &defaults).unwrap();
     assert!(matches!(
         settings.pools[0].connection.tls,
         xenapi::TlsTrust::Fingerprints(_)
@@ -233,17 +232,15 @@ proptest! {
     #[test]
     fn any_text_is_read_without_panic(lines in prop::collection::vec(any_line(), 0..12)) {
         let text = lines.join("\n");
-        for purpose in [Purpose::Provider, Purpose::Reaper] {
-            // Only that it ends matters here.
-            let _ = read_by(purpose, &text);
-        }
+        // Only that it ends matters here.
+        let _ = read_text(&text);
         is_ini(&text);
     }
 
     #[test]
     fn any_password_survives(password in "[^\\s\\p{C}]([^\\p{C}\\p{Zl}\\p{Zp}]*[^\\s\\p{C}])?") {
         let text = format!("[xenhost1]\nhost.name = lab\nhost.password = {password}\n");
-        let settings = read_by(Purpose::Provider, &text).unwrap();
+        let settings = read_text(&text).unwrap();
         prop_assert_eq!(settings.pools[0].connection.password.expose(), password);
     }
 }

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use fleet::PoolSettings;
 use fleet::draft::{PoolDefaults, unencrypted};
-use fleet::ini::{self, Purpose};
+use fleet::ini;
 use xenapi::{Secret, TlsTrust};
 
 pub use self::environment::Environment;
@@ -138,7 +138,7 @@ fn read_text(path: &Path, text: &str, environment: &Environment) -> Result<Confi
 
 fn of_ini(path: &Path, text: &str) -> Result<Config, ConfigErrors> {
     let file = path.display().to_string();
-    let settings = ini::read(&file, text, Purpose::Reaper, &defaults()).map_err(ConfigErrors::from)?;
+    let settings = ini::read(&file, text, &defaults()).map_err(ConfigErrors::from)?;
     Ok(Config {
         max_ttl: settings.ttl,
         warnings: settings.warnings.iter().map(ToString::to_string).collect(),

@@ -107,10 +107,8 @@ fn what_cannot_be_honoured_is_an_error() {
     under_each_tool(|tool| {
         let lab = Lab::standard();
         let before = lab.world();
-        let labelled = two_pools(&lab) + "host.labels = gpu\n";
         let unreadable = two_pools(&lab) + "host.vms.max.centos = many\n";
         for (ini, says) in [
-            (labelled, "[xenhost2] host.labels: cannot be honoured"),
             (unreadable, "[xenhost2] host.vms.max.centos: \"many\" is not a number"),
             ("[common]\n".to_owned(), "lab.ini: there is no pool"),
         ] {
@@ -123,6 +121,21 @@ fn what_cannot_be_honoured_is_an_error() {
         error.expect_text("pools").expect_text("config_file");
         assert_unchanged(&lab, &before);
         assert!(lab.methods().is_empty(), "no pool was asked: {:?}", lab.methods());
+    });
+}
+
+#[test]
+fn labels_reserve_a_section() {
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let ini = two_pools(&lab) + "host.labels = gpu, big\n";
+        let reserved = server("  os = \"centos\"\n  pool = \"xenhost2\"");
+        let workspace = workspace(tool, &ini, &[&provider(""), &reserved]);
+        let error = workspace.try_plan().only_error();
+        error.expect_at("pool").expect_text("its labels: big, gpu");
+        let asks = server("  os = \"centos\"\n  pool_labels = [\"gpu\"]");
+        workspace.main(&[&provider(""), &asks]);
+        whole_life(&lab, &workspace, |state| assert_eq!(state.text(A, "pool"), "xenhost2"));
     });
 }
 

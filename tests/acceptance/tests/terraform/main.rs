@@ -21,6 +21,7 @@ mod history;
 mod hostile;
 mod interrupt;
 mod killed;
+mod labels;
 mod later;
 mod lease;
 mod lease_elsewhere;
