@@ -12,6 +12,7 @@ use fleet::Fleet;
 use jiff::Timestamp;
 
 use crate::chronicle::Chronicle;
+use crate::server::Admission;
 
 /// How long a look at a pool's clock may take that nothing depends on.
 const LOOK: Duration = Duration::from_secs(2);
@@ -27,6 +28,8 @@ pub(crate) struct Lab {
     pub(crate) offers: BTreeMap<String, Offer>,
     /// The history, if one is set.
     pub(crate) chronicle: Chronicle,
+    /// Whether the new servers of this run's plan fit.
+    pub(crate) admission: Admission,
 }
 
 /// What a pool is for, as far as the configuration says: known without asking it.

@@ -17,6 +17,7 @@ use fleet::{Fleet, FleetConfig, PoolSettings};
 use history::SinkUrl;
 
 use crate::chronicle::Chronicle;
+use crate::server::{Admission, Policy};
 use crate::settings::{Lab, Offer, Settings};
 use environment::Environment;
 
@@ -70,6 +71,7 @@ pub(crate) fn read(config: &Value, version: &str) -> (Settings, Diagnostics) {
         ip_timeout: common.ip_timeout,
         offers,
         chronicle,
+        admission: Admission::new(policy(config)),
     };
     (Settings::Ready(Arc::new(lab)), found)
 }
@@ -120,6 +122,15 @@ fn chronicle(config: &Value, found: &mut Diagnostics) -> Chronicle {
             );
             Chronicle::default()
         }
+    }
+}
+
+/// What a plan gets that does not fit now.
+fn policy(config: &Value) -> Policy {
+    match config.get("admission").as_str() {
+        Some("error") => Policy::Error,
+        Some("off") => Policy::Off,
+        _ => Policy::default(),
     }
 }
 

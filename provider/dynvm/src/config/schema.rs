@@ -39,6 +39,16 @@ pub(crate) fn table() -> Schema {
             .optional()
             .rule(Rule::positive_duration())
             .describe("The longest `ttl` a server may ask for; a longer one is an error in the plan. Default `24h`."),
+        Attribute::string("admission")
+            .optional()
+            .rule(Rule::one_of(["warn", "error", "off"]))
+            .describe(
+                "What a plan gets with more new servers than fit now, counted over all of its resources of this provider: a warning for each server beyond \
+                 (`warn`, the default), an error for each (`error`), or nothing (`off`). A server that replaces another counts nothing, and so does one whose \
+                 size or image the plan does not know yet. A server that can never fit is an error in any case. In the apply a server that finds no room \
+                 fails before it is cloned, whatever the plan said. `terraform destroy` plans before it destroys, and an error there stops it: with `error`, \
+                 destroy with `-refresh=false` what was not created as a whole.",
+            ),
         Attribute::string("owner")
             .optional()
             .rule(Rule::length(1..=200))

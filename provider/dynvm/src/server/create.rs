@@ -27,7 +27,7 @@ pub(super) async fn create(settings: &SharedSettings, request: CreateRequest, cx
     let undone = Mutex::new(Vec::new());
     let progress = |step: &Progress| match step {
         Progress::Exists(server) => {
-            let (state, private) = kept(&planned, &private, server);
+            let (state, private) = unready(&planned, server);
             cx.partial.save(state, private);
         }
         Progress::Undone { server, took } => {
@@ -43,16 +43,17 @@ pub(super) async fn create(settings: &SharedSettings, request: CreateRequest, cx
 }
 
 fn answer(planned: &Value, private: Private, made: &Result<Server, CreateFailure>) -> Applied {
-    let (server, diagnostics) = match made {
-        Ok(server) => (Some(server), diagnose::after_create(server)),
-        Err(failure) => (
-            failure.left.as_ref(),
-            diagnose::error_about(planned, &failure.error).into(),
-        ),
+    let failure = match made {
+        Ok(server) => {
+            let (state, private) = kept(planned, server);
+            return refused(Some(state), private, diagnose::after_create(server));
+        }
+        Err(failure) => failure,
     };
-    match server {
+    let diagnostics = diagnose::error_about(planned, &failure.error).into();
+    match &failure.left {
         Some(server) => {
-            let (state, private) = kept(planned, &private, server);
+            let (state, private) = unready(planned, server);
             refused(Some(state), private, diagnostics)
         }
         None => refused(None, private, diagnostics),
@@ -76,10 +77,17 @@ async fn entries(lab: &Lab, spec: &ServerSpec, made: &Result<Server, CreateFailu
     removed.chain(left).map(Entry::Server).collect()
 }
 
-/// State and private state for a server that exists.
-fn kept(planned: &Value, private: &Private, server: &Server) -> (Value, Private) {
-    let mut private = private.clone();
+/// State and private state for a server that exists. What the plan left is about the one that it replaces.
+fn kept(planned: &Value, server: &Server) -> (Value, Private) {
+    let mut private = Private::new();
     identity::remember(&mut private, server);
     let meant = Meant::by(&private);
     (state::applied(planned, &meant, server), private)
+}
+
+/// The same for one that is not ready, and may never be.
+fn unready(planned: &Value, server: &Server) -> (Value, Private) {
+    let (state, mut private) = kept(planned, server);
+    identity::remember_failure(&mut private, planned.get("name").as_str().unwrap_or_default());
+    (state, private)
 }

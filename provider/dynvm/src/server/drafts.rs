@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use cty::Value;
 use engine::plan::{Draft, Plan};
+use engine::private::Private;
 use engine::schema::Schema;
 use fleet::{Fleet, FleetConfig};
 
+use super::admission::{Admission, Policy};
 use super::plan;
 use crate::chronicle::Chronicle;
 use crate::settings::{Lab, Offer, Settings};
@@ -38,7 +40,15 @@ pub(super) fn lab_with(default_ttl: Duration) -> Settings {
         ]
         .into(),
         chronicle: Chronicle::default(),
+        admission: applying(),
     }))
+}
+
+/// Room is not looked at: there is no pool to be asked.
+fn applying() -> Admission {
+    let admission = Admission::new(Policy::Warn);
+    admission.apply();
+    admission
 }
 
 fn offer(os: &[&str], labels: &[&str]) -> Offer {
@@ -80,7 +90,7 @@ pub(super) fn applied(plan: &Plan) -> Value {
 /// The plan, and the summaries of what it says.
 pub(super) async fn planned(settings: &Settings, schema: &Schema, config: Value, prior: Value) -> (Plan, Vec<String>) {
     let mut draft = Draft::new(schema, config, prior);
-    let found = plan::plan(settings, &mut draft).await;
+    let found = plan::plan(settings, &mut draft, &Private::new()).await;
     let summaries = found.iter().map(|diagnostic| diagnostic.summary.clone()).collect();
     (draft.finish(), summaries)
 }

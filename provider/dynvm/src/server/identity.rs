@@ -9,6 +9,7 @@ const POOL_UUID: &str = "pool_uuid";
 const REQUEST_ID: &str = "request_id";
 const NETWORK_UUID: &str = "network_uuid";
 const STORAGE_UUID: &str = "storage_uuid";
+const FAILED_AS: &str = "failed_as";
 
 /// Keeps in private state what finds the server again, and only it; and which network and storage repository its names meant.
 pub(super) fn remember(private: &mut Private, server: &Server) {
@@ -24,6 +25,24 @@ pub(super) fn remember(private: &mut Private, server: &Server) {
     keep(REQUEST_ID, server.request_id.map(|request| request.to_string()));
     keep(NETWORK_UUID, uuid(&server.network));
     keep(STORAGE_UUID, uuid(&server.storage));
+}
+
+/// Keeps in private state that the server is not ready, and what its name was to be: while that is so, Terraform holds it for tainted.
+pub(super) fn remember_failure(private: &mut Private, name: &str) {
+    if let Err(error) = private.set(FAILED_AS, name) {
+        tracing::error!(%error, "private state cannot be kept");
+    }
+}
+
+/// The name that a server was to have whose creation failed.
+pub(super) fn failed_as(private: &Private) -> Option<&str> {
+    private.get_str(FAILED_AS)
+}
+
+/// Says whether private state is about a server that exists. That of a plan to create one is, if it replaces one: Terraform hands on what the plan for
+/// the old one left.
+pub(super) fn is_of_a_server(private: &Private) -> bool {
+    private.get(POOL_UUID).is_some()
 }
 
 /// The objects that the names in a state meant when they were resolved: one that was renamed since is still the same.

@@ -1,8 +1,10 @@
 //! `dynvm_server`: a throw-away VM.
 //!
 //! The table says what each attribute is; `plan` adds what needs the provider's settings; `create`, `read`, `update`, `delete` translate between
-//! Terraform's values and [`fleet`]'s words and decide nothing else; `rows` are what the history is told of them.
+//! Terraform's values and [`fleet`]'s words and decide nothing else; `place` and `admission` say in the plan what has no place or finds no room; `rows` are
+//! what the history is told of them.
 
+mod admission;
 mod create;
 mod delete;
 #[cfg(test)]
@@ -29,8 +31,10 @@ use plugin::provider::{
     Applied, Context, CreateRequest, DeleteRequest, ReadAnswer, ReadRequest, Resource, UpdateRequest,
 };
 
+pub(crate) use admission::{Admission, Policy};
+
 use crate::diagnose;
-use crate::settings::{Lab, SharedSettings};
+use crate::settings::{Lab, Settings, SharedSettings};
 
 /// The resource.
 pub(crate) struct ServerResource {
@@ -45,6 +49,13 @@ impl ServerResource {
             settings,
         }
     }
+
+    /// A change has come: what was planned is being applied.
+    fn applies(&self) {
+        if let Settings::Ready(lab) = self.settings.now() {
+            lab.admission.apply();
+        }
+    }
 }
 
 #[async_trait]
@@ -57,15 +68,16 @@ impl Resource for ServerResource {
         &self.schema
     }
 
-    async fn plan(&self, draft: &mut Draft<'_>, _private: &mut Private, cx: &Context) -> Diagnostics {
+    async fn plan(&self, draft: &mut Draft<'_>, private: &mut Private, cx: &Context) -> Diagnostics {
         let settings = self.settings.now();
         tokio::select! {
             () = cx.cancel.cancelled() => diagnose::interrupted("planning the server"),
-            found = plan::plan(&settings, draft) => found,
+            found = plan::plan(&settings, draft, private) => found,
         }
     }
 
     async fn create(&self, request: CreateRequest, cx: &Context) -> Applied {
+        self.applies();
         create::create(&self.settings, request, cx).await
     }
 
@@ -74,10 +86,12 @@ impl Resource for ServerResource {
     }
 
     async fn update(&self, request: UpdateRequest, cx: &Context) -> Applied {
+        self.applies();
         update::update(&self.settings, request, cx).await
     }
 
     async fn delete(&self, request: DeleteRequest, cx: &Context) -> Applied {
+        self.applies();
         delete::delete(&self.settings, request, cx).await
     }
 }

@@ -89,6 +89,16 @@ fn labelled<'l>(pools: Pools<'l>, config: &Value) -> Result<Pools<'l>, Diagnosti
     Err(Diagnostic::error(summary, detail).at(at))
 }
 
+/// The pools that would be looked at if they had a template for the operating system.
+pub(super) fn without_os<'l>(lab: &'l Lab, config: &Value) -> Vec<&'l str> {
+    let Some(os) = config.get("os").as_str() else {
+        return Vec::new();
+    };
+    let pools = named(lab, config).and_then(|pools| labelled(pools, config));
+    let lacking = pools.into_iter().flatten().filter(|(_, offer)| !offer.os.contains(os));
+    lacking.map(|(name, _)| name).collect()
+}
+
 /// Says so if none of the pools has a template for the operating system.
 fn has_os(pools: &Pools<'_>, config: &Value) -> Result<(), Diagnostic> {
     let Some(os) = config.get("os").as_str() else {

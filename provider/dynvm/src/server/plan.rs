@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use engine::diagnostics::Diagnostics;
 use engine::plan::{Action, Draft};
+use engine::private::Private;
 use fleet::Image;
 
-use super::{lease, place, request};
+use super::admission::Room;
+use super::{identity, lease, place, request};
 use crate::settings::{Lab, Settings};
 
-pub(super) async fn plan(settings: &Settings, draft: &mut Draft<'_>) -> Diagnostics {
+pub(super) async fn plan(settings: &Settings, draft: &mut Draft<'_>, private: &Private) -> Diagnostics {
     let mut found = Diagnostics::new();
     if draft.action() == Action::Delete {
         return found;
@@ -26,6 +28,7 @@ pub(super) async fn plan(settings: &Settings, draft: &mut Draft<'_>) -> Diagnost
                 template(lab, draft, &mut found).await;
                 full_copy(lab, draft, &mut found).await;
                 place::host(draft, &mut found);
+                room(lab, draft, private, &mut found).await;
             }
         }
         Settings::Absent | Settings::Postponed(_) => unknown_ttl(draft),
@@ -114,6 +117,31 @@ async fn full_copy(lab: &Lab, draft: &Draft<'_>, found: &mut Diagnostics) {
         .await
     {
         found.warning_at("storage", "Full copy", what);
+    }
+}
+
+/// Says whether a server finds room that the plan would make. One of which the plan does not know enough is not spoken of, and counts nothing.
+async fn room(lab: &Lab, draft: &Draft<'_>, private: &Private, found: &mut Diagnostics) {
+    if !draft.prior().is_null() {
+        if let Some(name) = identity::failed_as(private) {
+            lab.admission.stays(name);
+        }
+        return;
+    }
+    let config = draft.config();
+    let Some(wish) = request::wish(config) else {
+        return;
+    };
+    let room = if identity::is_of_a_server(private) {
+        Room::Inherited
+    } else {
+        Room::New
+    };
+    let name = config.get("name").as_str().unwrap_or_default();
+    if let Some(room) = lab.admission.room(name, room) {
+        let outlook = lab.fleet.foresee(&wish).await;
+        let lacking = place::without_os(lab, config);
+        found.extend(lab.admission.told(room, config, outlook, &lacking));
     }
 }
 

@@ -22,14 +22,19 @@ pub(super) async fn read(settings: &SharedSettings, request: ReadRequest, cx: &C
         tokio::select! {
             () = cx.cancel.cancelled() => Err(diagnose::interrupted("reading the server")),
             read = tokio::time::timeout(limit, lab.fleet.read(&key)) => match read {
-                Ok(Ok(server)) => Ok(server),
+                Ok(Ok(server)) => Ok(server.map(|server| (lab, server))),
                 Ok(Err(error)) => Err(diagnose::error(&error).into()),
                 Err(_) => Err(diagnose::too_slow("Reading the server", "read", limit, &key.pool)),
             },
         }
     };
     match found.await {
-        Ok(Some(server)) => answer(state::shown(&known, &Meant::by(&private), &server), private),
+        Ok(Some((lab, server))) => {
+            if let Some(name) = identity::failed_as(&private) {
+                lab.admission.failed(name);
+            }
+            answer(state::shown(&known, &Meant::by(&private), &server), private)
+        }
         Ok(None) => ReadAnswer {
             state: None,
             private,

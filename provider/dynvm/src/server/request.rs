@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cty::Value;
 use engine::diagnostics::{Diagnostic, Diagnostics};
-use fleet::{Image, LabelChoice, ServerSpec, WaitPolicy};
+use fleet::{Image, LabelChoice, ServerSpec, WaitPolicy, Wish};
 
 use super::schema::TIMEOUTS;
 use super::state::{cidrs, family};
@@ -42,6 +42,34 @@ pub(super) fn spec(planned: &Value, ip_timeout: Option<Duration>) -> Result<Serv
         keep_on_failure: planned.get("keep_on_failure").as_bool() == Some(true),
         create_timeout: TIMEOUTS.get(planned, "create"),
         request_id: ulid::Ulid::new(),
+    })
+}
+
+/// What a configuration asks of the pools; `None` while a part of it is not known.
+pub(super) fn wish(config: &Value) -> Option<Wish> {
+    const PARTS: [&str; 9] = [
+        "os",
+        "template",
+        "cpus",
+        "memory_mib",
+        "pool",
+        "pool_labels",
+        "host",
+        "storage",
+        "network",
+    ];
+    if !PARTS.iter().all(|name| config.get(name).is_wholly_known()) {
+        return None;
+    }
+    Some(Wish {
+        image: image(config).ok()?,
+        cpus: number(config, "cpus").ok()?,
+        memory_mib: number(config, "memory_mib").ok()?,
+        pool: text(config, "pool"),
+        pool_labels: texts(config, "pool_labels"),
+        host: text(config, "host"),
+        storage: text(config, "storage"),
+        network: text(config, "network"),
     })
 }
 
@@ -115,6 +143,32 @@ fn unexpected(name: &str) -> Diagnostics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wish_is_what_the_server_will_ask_for() {
+        let config = super::super::schema::table()
+            .empty()
+            .with("name", "web")
+            .with("os", "debian12")
+            .with("ttl", "1h")
+            .with("cpus", 2)
+            .with("pool_labels", Value::set(["gpu"]))
+            .with("host", "xen11");
+        let asked = wish(&config).expect("a wish");
+        let planned = config
+            .clone()
+            .with("memory_mib", Value::unknown())
+            .with("pool", Value::unknown());
+        assert_eq!(asked, spec(&planned, None).expect("a spec").wish());
+        for part in ["os", "cpus", "memory_mib", "pool", "pool_labels", "host", "network"] {
+            assert_eq!(wish(&config.clone().with(part, Value::unknown())), None, "{part}");
+        }
+        assert_eq!(
+            wish(&config.with("tags", Value::unknown())),
+            Some(asked),
+            "no matter to a pool"
+        );
+    }
 
     #[test]
     fn a_configured_wait_goes_before_the_providers() {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use acceptance::{Lab, Workspace, under_each_tool};
+use acceptance::{Lab, Workspace, quoted, under_each_tool};
+use regex::Regex;
 use serde_json::{Value as Json, json};
 
 use crate::SERVER;
@@ -44,12 +45,21 @@ fn pools(lab: &Lab) -> Json {
     Json::Object(lab.control().pools().into_iter().map(entry).collect())
 }
 
+/// An example with a pool of the lab in place of the one that it invents: a plan asks its pools.
+fn at_home(lab: &Lab, text: &str) -> String {
+    let pool = lab.pool("lab1");
+    let pinned: Vec<String> = pool.member_fingerprints.iter().map(|one| quoted(one)).collect();
+    let fingerprint = Regex::new("\"sha256:[0-9A-F:]+\"").expect("a pattern");
+    let text = text.replace("https://10.1.0.11", &pool.url);
+    fingerprint.replace_all(&text, pinned.join(", ")).into_owned()
+}
+
 /// A workspace with one example and what it leaves to its reader.
 fn prepared(lab: &Lab, tool: &acceptance::Tool, files: &BTreeMap<String, String>) -> Workspace {
     let mut workspace = Workspace::new(tool);
     let whole: String = files.values().map(String::as_str).collect();
     for (name, text) in files {
-        workspace.write(name, text);
+        workspace.write(name, &at_home(lab, text));
     }
     let provider = lab.provider().to_string();
     match (
@@ -70,7 +80,7 @@ fn prepared(lab: &Lab, tool: &acceptance::Tool, files: &BTreeMap<String, String>
         }
     }
     if whole.contains("variable \"xen_password\"") {
-        workspace.set("TF_VAR_xen_password", "secret");
+        workspace.set("TF_VAR_xen_password", &lab.pool("lab1").password);
     }
     workspace
 }

@@ -257,6 +257,8 @@ fn a_provider_that_says_too_little_or_too_much() {
             lab1(|pool| pool.with("tls", "{ insecure = true, ca_file = \"x.pem\" }")),
             "at most one",
         ),
+        (lab.provider().setting("admission = \"maybe\""), "`off`"),
+        (lab1(|pool| pool.with("labels", "[\"gpu\", null]")), "null"),
     ];
     for (provider, word) in cases {
         refused(&lab, &[&provider.to_string(), &plain], |error, _| {
