@@ -1,5 +1,6 @@
 //! Destroy: the VM, its own disks, its snapshots, and nothing else. Already gone is success.
 
+use engine::diagnostics::Diagnostics;
 use history::{EndReason, Entry};
 use plugin::provider::{Applied, Context, DeleteRequest};
 use tokio::time::Instant;
@@ -11,12 +12,18 @@ use crate::diagnose;
 use crate::settings::{Lab, SharedSettings};
 
 pub(super) async fn delete(settings: &SharedSettings, request: DeleteRequest, cx: &Context) -> Applied {
-    let DeleteRequest { prior, private, .. } = request;
-    let (lab, key) = match settings
-        .lab()
-        .and_then(|lab| Ok((lab, identity::key(&prior, &private)?)))
-    {
-        Ok(both) => both,
+    let DeleteRequest { prior, mut private } = request;
+    let meant = async {
+        let lab = settings.lab()?;
+        let key = tokio::select! {
+            () = cx.cancel.cancelled() => return Err(diagnose::interrupted("looking for the server")),
+            key = identity::find(&lab, &prior, &mut private) => key?,
+        };
+        Ok((lab, key))
+    };
+    let (lab, key) = match meant.await {
+        Ok((lab, Some(key))) => (lab, key),
+        Ok((_, None)) => return refused(None, private, Diagnostics::new()),
         Err(diagnostics) => return refused(Some(prior), private, diagnostics),
     };
     let limit = TIMEOUTS.get(&prior, "delete");

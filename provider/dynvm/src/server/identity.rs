@@ -3,7 +3,10 @@
 use cty::Value;
 use engine::diagnostics::{Diagnostic, Diagnostics};
 use engine::private::Private;
-use fleet::{Named, Server, ServerKey, Uuid};
+use fleet::{Error, Named, Server, ServerKey, ServerQuery, Uuid};
+
+use crate::diagnose;
+use crate::settings::Lab;
 
 const POOL_UUID: &str = "pool_uuid";
 const REQUEST_ID: &str = "request_id";
@@ -67,21 +70,74 @@ impl Meant {
 /// # Errors
 /// One diagnostic, if the state or its private part is damaged.
 pub(super) fn key(state: &Value, private: &Private) -> Result<ServerKey, Diagnostics> {
-    let text = |name: &str| private.get(name).and_then(|value| value.as_str());
-    let read = || {
-        Some(ServerKey {
-            pool: state.get("pool").as_str()?.to_owned(),
-            pool_uuid: text(POOL_UUID)?.parse().ok()?,
-            vm: state.get("id").as_str()?.parse().ok()?,
-            request_id: text(REQUEST_ID).and_then(|request| request.parse().ok()),
-        })
-    };
-    read().ok_or_else(|| {
-        Diagnostic::error(
-            "Damaged state",
-            "The state does not say which VM of which pool this is (`id`, `pool`, or the pool's UUID in private state is missing or malformed). \
-             Nothing was changed in any pool. Restore the state from a backup, or remove the resource from it with `terraform state rm`.",
-        )
-        .into()
+    let (pool, vm) = named(state)?;
+    let pool_uuid = private.get_str(POOL_UUID).and_then(|uuid| uuid.parse().ok());
+    Ok(ServerKey {
+        pool,
+        pool_uuid: pool_uuid.ok_or_else(damaged)?,
+        vm,
+        request_id: private.get_str(REQUEST_ID).and_then(|request| request.parse().ok()),
     })
+}
+
+/// The same, also where private state says nothing: then it is made anew. `None` if the server is gone.
+///
+/// Terraform keeps nothing of it when it replaces a tainted server: the destroy is given what the plan to create the new one left.
+///
+/// # Errors
+/// If the state is damaged, or the pool cannot be asked or may be another one.
+pub(super) async fn find(lab: &Lab, state: &Value, private: &mut Private) -> Result<Option<ServerKey>, Diagnostics> {
+    if is_of_a_server(private) {
+        return key(state, private).map(Some);
+    }
+    let (pool, vm) = named(state)?;
+    let query = ServerQuery::Id {
+        id: vm,
+        pool: Some(pool.clone()),
+    };
+    match lab.fleet.find(&query).await {
+        Ok(server) => {
+            remember(private, &server);
+            key(state, private).map(Some)
+        }
+        Err(Error::Missing { .. }) if has_template(lab, &pool, state).await => Ok(None),
+        Err(Error::Missing { .. }) => Err(unwitnessed(&pool, vm)),
+        Err(error) => Err(diagnose::error(&error).into()),
+    }
+}
+
+/// Says whether the pool has the template that a server was cloned from. A clone never leaves its pool: if so, it was made in this one, whose word that it
+/// is gone counts.
+async fn has_template(lab: &Lab, pool: &str, state: &Value) -> bool {
+    match state.get("template_uuid").as_str() {
+        Some(uuid) => lab.fleet.resolve_template(pool, uuid).await.is_ok(),
+        None => false,
+    }
+}
+
+/// What a state says by itself: the pool's configured name, and the VM.
+fn named(state: &Value) -> Result<(String, Uuid), Diagnostics> {
+    let pool = state.get("pool").as_str().map(str::to_owned);
+    let vm = state.get("id").as_str().and_then(|id| id.parse().ok());
+    pool.zip(vm).ok_or_else(damaged)
+}
+
+fn unwitnessed(pool: &str, vm: Uuid) -> Diagnostics {
+    Diagnostic::error(
+        "Server not found",
+        format!(
+            "Pool \"{pool}\" has neither the server {vm} nor the template that it was cloned from. It may be another pool than the one that the server was \
+             made in, so the server is not known to be gone, and stays in the state. If it is gone, remove it with `terraform state rm`."
+        ),
+    )
+    .into()
+}
+
+fn damaged() -> Diagnostics {
+    Diagnostic::error(
+        "Damaged state",
+        "The state does not say which VM of which pool this is (`id`, `pool`, or the pool's UUID in private state is missing or malformed). \
+         Nothing was changed in any pool. Restore the state from a backup, or remove the resource from it with `terraform state rm`.",
+    )
+    .into()
 }

@@ -11,6 +11,7 @@ use super::admission::Room;
 use super::{identity, lease, place, request};
 use crate::settings::{Lab, Settings};
 
+/// Private state goes on as it is: when a server is replaced, its destroy is given what is left here by the plan for the new one.
 pub(super) async fn plan(settings: &Settings, draft: &mut Draft<'_>, private: &Private) -> Diagnostics {
     let mut found = Diagnostics::new();
     if draft.action() == Action::Delete {

@@ -1,5 +1,6 @@
 //! Read: what the pool shows now. Never waits for a guest, and drops a server from the state only on the word of its own pool.
 
+use engine::diagnostics::Diagnostics;
 use plugin::provider::{Context, ReadAnswer, ReadRequest};
 
 use super::identity::Meant;
@@ -10,21 +11,30 @@ use crate::settings::{Settings, SharedSettings};
 
 pub(super) async fn read(settings: &SharedSettings, request: ReadRequest, cx: &Context) -> ReadAnswer {
     let ReadRequest {
-        state: known, private, ..
+        state: known,
+        mut private,
     } = request;
     if matches!(settings.now(), Settings::Postponed(_)) {
         return answer(known, private);
     }
     let found = async {
         let lab = settings.lab()?;
-        let key = identity::key(&known, &private)?;
         let limit = TIMEOUTS.get(&known, "read");
+        let read = async {
+            let Some(key) = identity::find(&lab, &known, &mut private).await? else {
+                return Ok(None);
+            };
+            let server = lab.fleet.read(&key).await;
+            server.map_err(|error| Diagnostics::from(diagnose::error(&error)))
+        };
         tokio::select! {
             () = cx.cancel.cancelled() => Err(diagnose::interrupted("reading the server")),
-            read = tokio::time::timeout(limit, lab.fleet.read(&key)) => match read {
-                Ok(Ok(server)) => Ok(server.map(|server| (lab, server))),
-                Ok(Err(error)) => Err(diagnose::error(&error).into()),
-                Err(_) => Err(diagnose::too_slow("Reading the server", "read", limit, &key.pool)),
+            read = tokio::time::timeout(limit, read) => match read {
+                Ok(read) => Ok(read?.map(|server| (lab, server))),
+                Err(_) => {
+                    let pool = known.get("pool").as_str().unwrap_or_default();
+                    Err(diagnose::too_slow("Reading the server", "read", limit, pool))
+                }
             },
         }
     };

@@ -2,6 +2,7 @@
 
 use acceptance::{Lab, Vm, assert_unchanged, under_each_tool};
 use serde_json::{Value as Json, json};
+use sim::{FaultKind, FaultRule};
 
 use crate::{A, SERVER, server};
 
@@ -204,5 +205,73 @@ fn a_vm_with_the_marks_of_another_is_refused() {
         let outcome = workspace.run(&["destroy", "-refresh=false", "-auto-approve", "-input=false", "-json"]);
         outcome.only_error().expect_text("nothing was changed");
         assert!(lab.has_vm(&vm.uuid()));
+    });
+}
+
+/// Terraform hands on nothing of what is remembered about a tainted server when it is replaced.
+#[test]
+fn a_tainted_server_is_replaced() {
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let before = lab.world();
+        let workspace = lab.workspace(tool, &[SERVER]);
+        workspace.apply();
+        let first = workspace.state().text(A, "id");
+        workspace.run(&["taint", A]).expect_success();
+        workspace.apply();
+        workspace.expect_empty_plan();
+        assert_ne!(workspace.state().text(A, "id"), first);
+        assert!(!lab.has_vm(&first));
+
+        // Gone between plan and apply.
+        let second = workspace.state().text(A, "id");
+        workspace.run(&["taint", A]).expect_success();
+        workspace.plan();
+        lab.control().destroy_vm(&second).expect("it is there");
+        workspace.run(&["apply", "-input=false", "tfplan"]).expect_success();
+        workspace.expect_empty_plan();
+        workspace.destroy();
+        assert_unchanged(&lab, &before);
+    });
+}
+
+#[test]
+fn a_tainted_server_is_gone_only_on_the_word_of_its_own_pool() {
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let workspace = lab.workspace(tool, &[&in_lab1()]);
+        workspace.apply();
+        let id = workspace.state().text(A, "id");
+        workspace.run(&["taint", A]).expect_success();
+        workspace.plan();
+        lab.control().replace_pool("lab1").expect("another pool");
+        let error = workspace
+            .run(&["apply", "-input=false", "-json", "tfplan"])
+            .only_error();
+        error.expect_text(&id).expect_text("another pool than the one");
+        assert_eq!(workspace.state().addresses(), [A], "it stays in the state");
+        workspace.try_plan().only_error().expect_text(&id);
+    });
+}
+
+#[test]
+fn a_tainted_server_that_cannot_be_destroyed_stays_known() {
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let before = lab.world();
+        let workspace = lab.workspace(tool, &[SERVER]);
+        workspace.apply();
+        workspace.run(&["taint", A]).expect_success();
+        let broken = FaultKind::Error {
+            code: "INTERNAL_ERROR".to_owned(),
+            params: Vec::new(),
+        };
+        lab.control().fault(FaultRule::always("VM.destroy", broken));
+        workspace.try_apply().only_error().expect_text("INTERNAL_ERROR");
+        lab.control().clear_faults();
+        workspace.apply();
+        workspace.expect_empty_plan();
+        workspace.destroy();
+        assert_unchanged(&lab, &before);
     });
 }
