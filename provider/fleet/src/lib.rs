@@ -40,6 +40,7 @@ pub use lifecycle::{
     Renewed, Stage, UpdateFailure, Updated, extend,
 };
 pub use placement::{Foresight, Imagined, Obstacle, Outlook, Why};
+pub use reservation::{Reservation, ReservationChanges, ReservationKey, ReservationSpec, ReservationStatus};
 pub use server::{AddressSource, Lease, Named, PowerState, Server, Timings};
 pub use spec::{
     Birth, CapacityQuery, Changes, Family, Image, LabelChoice, ListFilter, ServerKey, ServerQuery, ServerSpec,

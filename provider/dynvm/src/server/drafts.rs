@@ -16,7 +16,7 @@ use crate::settings::{Lab, Offer, Settings};
 
 /// Settings without a pool that answers, but with two by name: `lab1`, and `gpu1`, which is for servers that ask for its labels. The first knows the alias
 /// `debian12`, the second `rocky9` too.
-pub(super) fn lab() -> Settings {
+pub(crate) fn lab() -> Settings {
     lab_with(hours(12))
 }
 

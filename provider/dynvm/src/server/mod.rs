@@ -8,13 +8,13 @@ mod admission;
 mod create;
 mod delete;
 #[cfg(test)]
-mod drafts;
+pub(crate) mod drafts;
 mod identity;
 mod lease;
-mod place;
-mod plan;
+pub(crate) mod place;
+pub(crate) mod plan;
 mod read;
-mod request;
+pub(crate) mod request;
 mod rows;
 pub(crate) mod schema;
 mod state;

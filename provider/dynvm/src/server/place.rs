@@ -26,7 +26,7 @@ type Pools<'l> = BTreeMap<&'l str, &'l Offer>;
 ///
 /// # Errors
 /// One diagnostic, at the attribute at fault.
-pub(super) fn check(lab: &Lab, config: &Value) -> Result<(), Diagnostic> {
+pub(crate) fn check(lab: &Lab, config: &Value) -> Result<(), Diagnostic> {
     let pools = labelled(named(lab, config)?, config)?;
     has_os(&pools, config)
 }

@@ -57,7 +57,7 @@ fn unknown_ttl(draft: &mut Draft<'_>) {
     }
 }
 
-fn check_ttl(lab: &Lab, draft: &Draft<'_>, found: &mut Diagnostics) {
+pub(crate) fn check_ttl(lab: &Lab, draft: &Draft<'_>, found: &mut Diagnostics) {
     let Ok(ttl) = request::ttl(draft.planned()) else {
         return;
     };

@@ -46,7 +46,7 @@ pub(super) fn spec(planned: &Value, ip_timeout: Option<Duration>) -> Result<Serv
 }
 
 /// What a configuration asks of the pools; `None` while a part of it is not known.
-pub(super) fn wish(config: &Value) -> Option<Wish> {
+pub(crate) fn wish(config: &Value) -> Option<Wish> {
     const PARTS: [&str; 9] = [
         "os",
         "template",
@@ -82,7 +82,7 @@ fn image(planned: &Value) -> Result<Image, Diagnostics> {
 }
 
 /// The planned ttl.
-pub(super) fn ttl(planned: &Value) -> Result<Duration, Diagnostics> {
+pub(crate) fn ttl(planned: &Value) -> Result<Duration, Diagnostics> {
     engine::duration::parse(&required(planned, "ttl")?).map_err(|_| unexpected("ttl"))
 }
 
@@ -119,7 +119,7 @@ fn required(planned: &Value, name: &str) -> Result<String, Diagnostics> {
     text(planned, name).ok_or_else(|| unexpected(name))
 }
 
-fn number<T: TryFrom<u64>>(planned: &Value, name: &str) -> Result<Option<T>, Diagnostics> {
+pub(crate) fn number<T: TryFrom<u64>>(planned: &Value, name: &str) -> Result<Option<T>, Diagnostics> {
     let value = planned.get(name);
     if !value.is_set() {
         return Ok(None);
@@ -131,7 +131,7 @@ fn number<T: TryFrom<u64>>(planned: &Value, name: &str) -> Result<Option<T>, Dia
         .ok_or_else(|| unexpected(name))
 }
 
-fn unexpected(name: &str) -> Diagnostics {
+pub(crate) fn unexpected(name: &str) -> Diagnostics {
     Diagnostic::error(
         "Unexpected planned value",
         format!("The plan holds no usable value for `{name}`. Nothing was changed in any pool. This is a bug of the provider: please report it."),

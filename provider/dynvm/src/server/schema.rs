@@ -166,7 +166,7 @@ fn lease() -> Vec<Attribute> {
 }
 
 /// Marks carry whole seconds, and an expiry is to be where the ttl says.
-fn in_whole_seconds(ttl: &Value) -> Result<(), String> {
+pub(crate) fn in_whole_seconds(ttl: &Value) -> Result<(), String> {
     let duration = ttl.as_str().and_then(|text| engine::duration::parse(text).ok());
     match duration {
         Some(duration) if duration.subsec_nanos() > 0 => Err("must be in whole seconds".to_owned()),

@@ -11,6 +11,8 @@
 
 mod desk;
 mod drive;
+mod spec;
 mod wait;
 
 pub use desk::{Admission, Desk, Pass, Surroundings, Tidied};
+pub use spec::{Reservation, ReservationChanges, ReservationKey, ReservationSpec, ReservationStatus};
