@@ -7,6 +7,7 @@
 )]
 
 mod address;
+mod admission;
 mod certificates;
 mod change;
 mod config_file;
