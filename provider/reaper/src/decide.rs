@@ -14,6 +14,7 @@ use crate::policy::{Mode, Policy};
 use crate::rails::{MASS_AT_LEAST, MASS_YOUNG_SECONDS, Rail, is_young};
 use crate::sight::Sight;
 use crate::survey::{Stray, Survey};
+use crate::tickets::{self, TicketDecision};
 
 /// How long a clone that nobody marked must be past its deadline for one look to be enough.
 const ONE_LOOK: SignedDuration = SignedDuration::from_hours(1);
@@ -68,6 +69,8 @@ pub struct Plan {
     pub held_back: usize,
     /// The young marks by which servers are due, or will be while the marks are young: what a person may acknowledge.
     pub young: Vec<Ulid>,
+    /// The decisions about tickets, by number.
+    pub tickets: Vec<TicketDecision>,
 }
 
 /// What decisions depend on beside the survey.
@@ -161,6 +164,7 @@ pub fn decide(survey: &Survey, at: &Circumstances<'_>) -> Plan {
         .count();
     decisions.sort_by(|a, b| (&a.name, &a.vm, &a.target).cmp(&(&b.name, &b.vm, &b.target)));
     Plan {
+        tickets: tickets::decide(&survey.tickets, at.now, &rails),
         decisions,
         rails,
         next,
@@ -199,6 +203,11 @@ impl Plan {
             .collect();
         deletions.sort_by_key(|decision| decision.due_since);
         deletions
+    }
+
+    /// Says whether there are tickets to clear away.
+    pub fn has_leftover_tickets(&self) -> bool {
+        self.tickets.iter().any(|ticket| ticket.action == Action::Delete)
     }
 
     /// Since when the oldest thing is due that is still there.

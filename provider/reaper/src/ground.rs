@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fleet::lease::{Expiry, mint};
+use fleet::reservation::{Desk, Tidied};
+use fleet::ticket::Board;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use ulid::Ulid;
 use xenapi::{Pool, PoolObject, Ref, Uuid};
 
@@ -67,6 +70,7 @@ pub struct Crew {
     pub stop: CancellationToken,
     mode: Mode,
     pool: Ref<PoolObject>,
+    desk: Arc<Desk>,
     /// A rail has come up since: nothing is begun any more.
     is_held: Arc<AtomicBool>,
 }
@@ -129,9 +133,11 @@ impl Ground {
         let mut memory = memories.of(&survey.uuid);
         let steadiness = std::mem::take(&mut memory.steadiness).on_clock_ahead_by(-wall_ahead(mode));
         let clock = PoolClock::new(Arc::clone(&client), survey.coordinator.clone());
+        let desk = Desk::new(Arc::clone(&client), survey.reference.clone(), TaskTracker::new());
         let crew = Crew {
             client,
             clock,
+            desk,
             policy,
             stop,
             mode,
@@ -189,6 +195,7 @@ impl Ground {
                 stop: crew.stop.clone(),
                 mode: self.mode,
                 pool: self.survey.reference.clone(),
+                desk: Arc::clone(&crew.desk),
                 is_held: Arc::clone(&crew.is_held),
             });
         }
@@ -386,6 +393,27 @@ impl Crew {
         match &job.thing {
             Thing::Vm(sight) => hands.reap(sight, job.claim).await,
             Thing::Disk(stray) => hands.reap_disk(stray).await,
+        }
+    }
+
+    /// Says whether this user may clear tickets away, as far as it is known.
+    pub fn may_clear_tickets(&self) -> bool {
+        !self.desk.is_denied()
+    }
+
+    /// Clears away tickets that hold nothing any more, as a plan of that moment says; gives how many. That the role is missing is
+    /// said once, and is no failure.
+    ///
+    /// # Errors
+    /// Why the pool could not be asked, or what it refused for.
+    pub async fn clear_tickets(&self, board: &Board, now: Timestamp) -> Result<u32, String> {
+        if self.why_not_now().await.map_err(|error| error.to_string())?.is_some() {
+            return Ok(0);
+        }
+        match self.desk.clear(board, now).await {
+            Ok(Tidied::Cleared(cleared)) => Ok(cleared),
+            Ok(Tidied::NoRole) => Ok(0),
+            Err(error) => Err(error.to_string()),
         }
     }
 

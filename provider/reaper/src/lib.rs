@@ -36,5 +36,6 @@ pub mod sight;
 pub mod signals;
 pub mod steadiness;
 pub mod survey;
+pub mod tickets;
 pub mod verbs;
 pub mod watch;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt as _;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use xenapi::{Pool, Uuid};
@@ -54,6 +54,8 @@ pub struct Done {
     pub pool: String,
     /// The decisions and what came of each deletion, or why the pool was not read.
     pub outcome: Result<(Plan, Vec<(Decision, Deed)>), SurveyError>,
+    /// How many tickets were cleared away.
+    pub cleared_tickets: u32,
 }
 
 /// How a run ended: its exit codes.
@@ -142,16 +144,24 @@ impl Once {
         met: &Mutex<BTreeMap<Uuid, String>>,
         told: &dyn Listener,
     ) -> Option<Done> {
+        let mut cleared_tickets = 0;
         let outcome = match self.look_at(client).await {
             Ok(seen) if is_first(met, &seen.ground.survey) => {
                 told.looked(&seen.ground, seen.now);
-                Ok(Self::carry_out(seen, told).await)
+                let clearing = clear_tickets(&seen);
+                let (done, cleared) = join(Self::carry_out(seen, told), clearing).await;
+                cleared_tickets = cleared;
+                Ok(done)
             }
             Ok(_) => return None,
             Err(error) => Err(error),
         };
         let pool = client.name().to_owned();
-        Some(Done { pool, outcome })
+        Some(Done {
+            pool,
+            outcome,
+            cleared_tickets,
+        })
     }
 
     async fn carry_out(seen: Seen, told: &dyn Listener) -> (Plan, Vec<(Decision, Deed)>) {
@@ -172,6 +182,26 @@ impl Once {
         }
         ground.remember();
         (plan, done)
+    }
+}
+
+/// Clears tickets away beside the deletions. That some stay harms nobody, and is no failure of the run.
+fn clear_tickets(seen: &Seen) -> impl Future<Output = u32> + use<> {
+    let has_leftovers = seen.plan.has_leftover_tickets();
+    let (crew, board, now) = (
+        Arc::clone(seen.ground.crew()),
+        seen.ground.survey.tickets.clone(),
+        seen.now,
+    );
+    async move {
+        if !has_leftovers {
+            return 0;
+        }
+        let cleared = crew.clear_tickets(&board, now).await;
+        cleared.unwrap_or_else(|why| {
+            tracing::warn!(pool = crew.client.name(), why, "tickets are not cleared away");
+            0
+        })
     }
 }
 

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use fleet::lease::{DISK_KEY, VM_KEY};
+use fleet::ticket::Board;
 use jiff::Timestamp;
 use xenapi::{
     Change, ChangeOp, EventClass, Filter, Host, Pool, PoolObject, PoolRecord, Ref, Uuid, Vdi, VdiRecord, VdiType, Vm,
@@ -39,6 +40,8 @@ pub struct Survey {
     pub coordinator_uuid: Uuid,
     /// Says whether a person has stopped everything here.
     pub is_paused: bool,
+    /// The pool's tickets.
+    pub tickets: Board,
     /// The VMs about which anything recalls dynvm.
     pub sights: BTreeMap<Ref<Vm>, Sight>,
     /// All others: UUID and name.
@@ -97,7 +100,7 @@ pub enum Applied {
     Gone(Box<Sight>),
     /// A VM whose record must be read by itself.
     Unreadable(Ref<Vm>),
-    /// The pool's own record changed: its coordinator, or whether it is paused.
+    /// The pool's own record changed: its coordinator, whether it is paused, its tickets.
     Pool,
 }
 
@@ -145,6 +148,7 @@ impl Survey {
             coordinator: pool.master.clone(),
             coordinator_uuid: Uuid::from_bytes([0; 16]),
             is_paused: false,
+            tickets: Board::default(),
             sights: BTreeMap::new(),
             others: HashMap::new(),
             strays: Vec::new(),
@@ -175,6 +179,11 @@ impl Survey {
         self.coordinator_uuid = *coordinator;
         self.coordinator = pool.master.clone();
         self.is_paused = is_paused(pool);
+        self.tickets = Board::read(
+            pool.other_config
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.as_str())),
+        );
         Ok(())
     }
 

@@ -98,7 +98,7 @@ impl Desk {
         around: &impl Surroundings,
         cancel: &CancellationToken,
     ) -> Result<Admission, Error> {
-        if self.is_denied.load(Ordering::Acquire) {
+        if self.is_denied() {
             return Ok(Admission::NoRole);
         }
         let line = if patience.is_zero() { Line::Leave } else { Line::Stay };
@@ -170,9 +170,14 @@ impl Desk {
         }
     }
 
+    /// Says whether the pool has refused to let this user write tickets.
+    pub fn is_denied(&self) -> bool {
+        self.is_denied.load(Ordering::Acquire)
+    }
+
     /// Clears without making anybody wait.
     fn clear_later(self: &Arc<Self>, board: Board, now: Timestamp) {
-        if board.leftovers(now).is_empty() || self.is_denied.load(Ordering::Acquire) {
+        if board.leftovers(now).is_empty() || self.is_denied() {
             return;
         }
         let desk = Arc::clone(self);

@@ -36,6 +36,19 @@ pub struct Leftover {
     pub is_marked: bool,
 }
 
+/// How a number stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing<'a> {
+    /// It holds room, or asks for it.
+    Live(&'a Ticket),
+    /// Its time has been over since then.
+    Over(Timestamp),
+    /// It is released.
+    Released,
+    /// Nobody understands it, and nobody has ended it.
+    Unknown,
+}
+
 impl Board {
     /// Reads the pool's `other_config`.
     pub fn read<'a>(other_config: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
@@ -85,9 +98,22 @@ impl Board {
     }
 
     /// The tickets that hold or ask for room, in the order of their arrival.
-    pub fn live(&self, now: Timestamp) -> impl DoubleEndedIterator<Item = (u64, &Ticket)> {
+    pub fn live(&self, now: Timestamp) -> impl Iterator<Item = (u64, &Ticket)> {
         self.tickets()
             .filter(move |(number, ticket)| ticket.until > now && !self.is_released(*number))
+    }
+
+    /// How each number stands; those of keys that are no ticket's are not among them.
+    pub fn standings(&self, now: Timestamp) -> impl Iterator<Item = (u64, Standing<'_>)> {
+        let numbers: BTreeSet<u64> = self.values.keys().chain(self.ends.keys()).copied().collect();
+        numbers
+            .into_iter()
+            .map(move |number| (number, self.standing(number, now)))
+    }
+
+    /// Says whether a number is the highest: it is never cleared, as the next one is counted from it.
+    pub fn is_highest(&self, number: u64) -> bool {
+        number == self.highest
     }
 
     /// The numbers under which a ticket stands that is not released; more than one if a call was carried out late.
@@ -110,11 +136,11 @@ impl Board {
 
     /// What may be cleared away: all that is released or over, but never the highest number, which the next one is counted from.
     pub fn leftovers(&self, now: Timestamp) -> Vec<Leftover> {
-        let numbers: BTreeSet<u64> = self.values.keys().chain(self.ends.keys()).copied().collect();
-        let over = numbers.into_iter().filter(|number| self.is_over(*number, now));
-        let below = over.filter(|number| *number < self.highest);
+        let is_over = |standing: &Standing<'_>| matches!(standing, Standing::Over(_) | Standing::Released);
+        let over = self.standings(now).filter(|(_, standing)| is_over(standing));
+        let below = over.filter(|(number, _)| *number < self.highest);
         below
-            .map(|number| Leftover {
+            .map(|(number, _)| Leftover {
                 number,
                 is_marked: self.ends.contains_key(&number),
             })
@@ -130,7 +156,7 @@ impl Board {
         self.strange.iter().cloned().chain(unread).collect()
     }
 
-    fn tickets(&self) -> impl DoubleEndedIterator<Item = (u64, &Ticket)> {
+    fn tickets(&self) -> impl Iterator<Item = (u64, &Ticket)> {
         self.values.iter().filter_map(|(number, value)| match value {
             Value::Ticket(ticket) => Some((*number, ticket)),
             Value::Unknown(_) => None,
@@ -146,13 +172,17 @@ impl Board {
         }
     }
 
-    fn is_over(&self, number: u64, now: Timestamp) -> bool {
-        let until = match self.values.get(&number) {
-            Some(Value::Ticket(ticket)) => Some(ticket.until),
-            Some(Value::Unknown(until)) => *until,
-            None => None,
-        };
-        self.is_released(number) || until.is_some_and(|until| until <= now)
+    fn standing(&self, number: u64, now: Timestamp) -> Standing<'_> {
+        if self.is_released(number) {
+            return Standing::Released;
+        }
+        match self.values.get(&number) {
+            Some(Value::Ticket(ticket)) if ticket.until > now => Standing::Live(ticket),
+            Some(Value::Ticket(Ticket { until, .. }) | Value::Unknown(Some(until))) if *until <= now => {
+                Standing::Over(*until)
+            }
+            Some(Value::Ticket(_) | Value::Unknown(_)) | None => Standing::Unknown,
+        }
     }
 }
 

@@ -41,7 +41,7 @@ mod step;
 mod taking;
 mod value;
 
-pub use board::{Board, Leftover};
+pub use board::{Board, Leftover, Standing};
 pub use clearing::Clearing;
 pub use hold::{Hold, Refusal, Reserved, Room, Served, Verdict, holds, judge, reserved};
 pub use key::{Key, TICKET_PREFIX, released_key, ticket_key};

@@ -17,8 +17,8 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::names::{
     BUILD_INFO, CLOCK_SKEW_SECONDS, CYCLE_SECONDS, DELETIONS_TOTAL, HISTORY_QUEUE, Kind,
-    LAST_SUCCESS_TIMESTAMP_SECONDS, MANAGED_VMS, Metric, OLDEST_OVERDUE_SECONDS, QUARANTINED, RAIL_ACTIVE, UP,
-    XAPI_REQUESTS_TOTAL,
+    LAST_SUCCESS_TIMESTAMP_SECONDS, MANAGED_VMS, Metric, OLDEST_OVERDUE_SECONDS, QUARANTINED, RAIL_ACTIVE, TICKETS,
+    TICKETS_CLEARED_TOTAL, UP, XAPI_REQUESTS_TOTAL,
 };
 use super::series::{Deletion, RailState, Reading, Series};
 use super::{Shared, VERSION};
@@ -69,6 +69,13 @@ impl Page<'_> {
             series.overdue().map(|overdue| overdue.as_secs_f64())
         })?;
         self.known(&QUARANTINED, pools, |series| series.quarantined)?;
+        self.gauges(
+            &TICKETS,
+            pools.iter().flat_map(|(pool, series)| {
+                let counts = series.tickets.iter();
+                counts.map(move |(state, tickets)| ([pool.as_str(), state], *tickets))
+            }),
+        )?;
         self.known(&CLOCK_SKEW_SECONDS, pools, |series| {
             series.clock_skew.map(|skew| skew.as_secs_f64())
         })?;
@@ -97,6 +104,10 @@ impl Page<'_> {
                 })
             }),
         )?;
+        let cleared = pools
+            .iter()
+            .map(|(pool, series)| ([pool.as_str()], series.cleared_tickets));
+        self.counters(&TICKETS_CLEARED_TOTAL, cleared)?;
         self.known(&LAST_SUCCESS_TIMESTAMP_SECONDS, pools, |series| {
             series.last_success.map(|at| at.as_second())
         })

@@ -104,6 +104,12 @@ pub(super) const DELETIONS_TOTAL: Metric<2> = Metric::counter(
     "Deletions that were begun: deleted, failed, refused at the last look, or gone before they were.",
 );
 
+pub(super) const TICKETS_CLEARED_TOTAL: Metric<1> = Metric::counter(
+    "dynvm_reaper_tickets_cleared_total",
+    ["pool"],
+    "Tickets that this reaper has cleared away.",
+);
+
 pub(super) const CYCLE_SECONDS: Metric<0> = Metric {
     name: "dynvm_reaper_cycle_seconds",
     kind: Kind::Histogram,
@@ -127,6 +133,12 @@ pub(super) const QUARANTINED: Metric<1> = Metric::gauge(
     "dynvm_reaper_quarantined",
     ["pool"],
     "VMs that could not be deleted several times and are now tried only every few hours.",
+);
+
+pub(super) const TICKETS: Metric<2> = Metric::gauge(
+    "dynvm_reaper_tickets",
+    ["pool", "state"],
+    "Tickets in the pool: live ones hold room, those that are over wait to be cleared away (the last one stays), unknown ones nobody understands.",
 );
 
 pub(super) const CLOCK_SKEW_SECONDS: Metric<1> = Metric::gauge(
@@ -154,9 +166,11 @@ pub const NAMES: &[Name] = &[
     MANAGED_VMS.row(),
     OLDEST_OVERDUE_SECONDS.row(),
     QUARANTINED.row(),
+    TICKETS.row(),
     CLOCK_SKEW_SECONDS.row(),
     RAIL_ACTIVE.row(),
     DELETIONS_TOTAL.row(),
+    TICKETS_CLEARED_TOTAL.row(),
     LAST_SUCCESS_TIMESTAMP_SECONDS.row(),
     CYCLE_SECONDS.row(),
     XAPI_REQUESTS_TOTAL.row(),

@@ -99,6 +99,8 @@ pub(super) struct Series {
     pub(super) last_success: Option<Timestamp>,
     pub(super) rails: BTreeMap<&'static str, RailState>,
     pub(super) quarantined: Option<u64>,
+    pub(super) tickets: BTreeMap<&'static str, u64>,
+    pub(super) cleared_tickets: u64,
     pub(super) clock_skew: Option<SignedDuration>,
     pub(super) client: Option<Arc<xenapi::Pool>>,
     due: Option<(Due, Instant)>,
@@ -177,6 +179,17 @@ impl PoolMetrics {
     /// Counts the VMs in quarantine.
     pub fn quarantined(&self, vms: u64) {
         self.change(|series| series.quarantined = Some(vms));
+    }
+
+    /// Counts the tickets anew: state -> number.
+    pub fn tickets(&self, counts: impl IntoIterator<Item = (&'static str, u64)>) {
+        let counts = counts.into_iter().collect();
+        self.change(|series| series.tickets = counts);
+    }
+
+    /// Counts tickets that were cleared away.
+    pub fn cleared_tickets(&self, tickets: u64) {
+        self.change(|series| series.cleared_tickets += tickets);
     }
 
     /// The coordinator's clock less the reaper's own.

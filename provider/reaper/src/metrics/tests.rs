@@ -20,6 +20,8 @@ fn tell_all(pool: &PoolMetrics) {
     pool.rail("paused", RailState::Active);
     pool.rail("clock-moved", RailState::Clear);
     pool.quarantined(2);
+    pool.tickets([("live", 2), ("over", 1)]);
+    pool.cleared_tickets(3);
     pool.clock_skew(SignedDuration::from_millis(-1_500));
 }
 

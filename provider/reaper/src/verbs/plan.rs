@@ -11,6 +11,7 @@ use crate::output::Printer;
 use crate::rails::Rail;
 use crate::setup::Setup;
 use crate::survey::SurveyError;
+use crate::tickets::TicketDecision;
 
 /// The exit code if no pool could be read.
 const NO_POOL: u8 = 6;
@@ -20,6 +21,17 @@ const NO_POOL: u8 = 6;
 struct Document {
     decisions: Vec<Decided>,
     rails: Vec<Held>,
+    tickets: Vec<Ticket>,
+}
+
+/// What is decided about a ticket, as programs read it.
+#[derive(Debug, Serialize)]
+struct Ticket {
+    pool: String,
+    ticket: String,
+    state: &'static str,
+    action: &'static str,
+    reason: String,
 }
 
 /// A decision, as programs read it.
@@ -66,17 +78,23 @@ pub(super) async fn plan(setup: &Setup, options: &cli::Plan, printer: &mut Print
 fn document(looked: &[Looked]) -> Document {
     let mut decisions = Vec::new();
     let mut rails = Vec::new();
+    let mut tickets = Vec::new();
     for Looked { pool, outcome } in looked {
         match outcome {
             Ok(seen) => {
                 decisions.extend(seen.plan.decisions.iter().map(|decision| Decided::of(pool, decision)));
                 decisions.extend(unmarked(pool, seen));
                 rails.extend(held(pool, &seen.plan));
+                tickets.extend(seen.plan.tickets.iter().map(|decision| Ticket::of(pool, decision)));
             }
             Err(error) => rails.push(Held::unread(pool, error)),
         }
     }
-    Document { decisions, rails }
+    Document {
+        decisions,
+        rails,
+        tickets,
+    }
 }
 
 /// What holds a plan back.
@@ -132,6 +150,23 @@ impl Decided {
     }
 }
 
+impl Ticket {
+    fn of(pool: &str, decision: &TicketDecision) -> Self {
+        Self {
+            pool: pool.to_owned(),
+            ticket: decision.key.clone(),
+            state: decision.state.label(),
+            action: decision.action.word(),
+            reason: decision.reason.clone(),
+        }
+    }
+
+    /// For people: what, where, and why.
+    fn text(&self) -> String {
+        format!("{} in {}: {}: {}", self.ticket, self.pool, self.action, self.reason)
+    }
+}
+
 impl Held {
     fn of(pool: &str, rail: &Rail) -> Self {
         Self {
@@ -184,6 +219,9 @@ fn show(document: &Document, options: &cli::Plan, printer: &mut Printer<'_>) -> 
     printer.table(["pool", "verdict", "action", "name", "vm", "reason"], rows.collect())?;
     for rail in &document.rails {
         printer.line(rail.text())?;
+    }
+    for ticket in &document.tickets {
+        printer.line(ticket.text())?;
     }
     let (deleted, kept) = (count(Action::Delete), count(Action::Keep));
     Ok(printer.line(format_args!(

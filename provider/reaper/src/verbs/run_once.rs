@@ -62,6 +62,8 @@ struct PoolSummary {
     failed: usize,
     /// Kept only because of a rail.
     held_back: usize,
+    /// Tickets that held nothing any more.
+    cleared_tickets: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     unread: Option<String>,
 }
@@ -136,9 +138,15 @@ fn document(done: &[Done]) -> Document {
         rails: Vec::new(),
         code: Ending::of(done).code(),
     };
-    for Done { pool, outcome } in done {
+    for Done {
+        pool,
+        outcome,
+        cleared_tickets,
+    } in done
+    {
         let mut summary = PoolSummary {
             pool: pool.clone(),
+            cleared_tickets: *cleared_tickets,
             ..PoolSummary::default()
         };
         match outcome {
@@ -183,6 +191,9 @@ impl PoolSummary {
         let mut text = format!("{}: {} deleted", self.pool, self.deleted);
         for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
             text.push_str(&format!(", {count} {what}"));
+        }
+        if self.cleared_tickets > 0 {
+            text.push_str(&format!(", {} tickets cleared away", self.cleared_tickets));
         }
         text
     }

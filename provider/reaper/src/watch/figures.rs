@@ -10,6 +10,7 @@ use crate::classify::LABELS;
 use crate::decide::Plan;
 use crate::metrics::{Deletion, Due, PoolMetrics, RailState};
 use crate::rails;
+use crate::tickets::State;
 
 /// The rails that only a survey raises and lifts.
 pub(super) const OF_LISTINGS: [&str; 2] = [rails::LISTING_FAILED, rails::LISTING_INCOMPLETE];
@@ -24,6 +25,7 @@ pub(super) fn show(metrics: &PoolMetrics, plan: &Plan, now: Timestamp) {
     }
     counts.remove("foreign");
     metrics.managed(counts);
+    metrics.tickets(State::ALL.map(|state| (state.label(), tickets(plan, state))));
     metrics.oldest_due(match (plan.oldest_due(), plan.next) {
         (Some(due), _) => Due::Since(until(now, due)),
         (None, Some(next)) => Due::In(until(next, now)),
@@ -36,6 +38,11 @@ pub(super) fn show(metrics: &PoolMetrics, plan: &Plan, now: Timestamp) {
     }
     metrics.clock_skew(now.duration_since(Timestamp::now()));
     metrics.succeeded(Timestamp::now());
+}
+
+fn tickets(plan: &Plan, state: State) -> u64 {
+    let of_state = plan.tickets.iter().filter(|ticket| ticket.state == state);
+    u64::try_from(of_state.count()).unwrap_or(u64::MAX)
 }
 
 /// How a deletion counts.

@@ -48,6 +48,8 @@ const SETTLE: Duration = Duration::from_millis(30);
 const SHARE: u32 = 20;
 /// How late a decision may be because of that.
 const LATEST: Duration = Duration::from_secs(1);
+/// How often tickets are cleared away: the next one that is taken clears too, and those that are left harm nobody.
+const CLEAR: Duration = Duration::from_secs(60);
 /// How long something is left alone whose deletion was given up.
 const REST: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
@@ -102,6 +104,8 @@ struct Tended {
     rested: Instant,
     /// When to list everything anew.
     relist: Instant,
+    /// When tickets may be cleared away again.
+    clear: Instant,
     /// When the clock was looked at.
     looked: Instant,
     /// The survey is not to be acted on.
@@ -192,6 +196,7 @@ impl Watch {
             wake: now,
             rested: now,
             relist: now + RELIST,
+            clear: now,
             looked: now,
             is_blind: false,
         };
@@ -343,7 +348,9 @@ impl Watch {
         let (mut plan, mut now) = tended.ground.estimate();
         tended.rested = Instant::now() + (begun.elapsed() * (SHARE - 1)).min(LATEST);
         let waits_for_clock = !tended.ground.rails().is_empty() && tended.looked.elapsed() >= LOOK_AGAIN;
-        if !plan.deletions().is_empty() || waits_for_clock || tended.ground.is_timeless() {
+        let clears =
+            plan.has_leftover_tickets() && tended.clear <= Instant::now() && tended.ground.crew().may_clear_tickets();
+        if !plan.deletions().is_empty() || clears || waits_for_clock || tended.ground.is_timeless() {
             tended.looked = begun;
             match tended.ground.plan().await {
                 Ok(looked) => (plan, now) = looked,
@@ -362,6 +369,9 @@ impl Watch {
             }
             tended.waiting.extend(jobs);
             self.send(tended);
+            if clears && plan.has_leftover_tickets() {
+                self.clear_tickets(tended, now);
+            }
             self.shared.metrics.cycle(begun.elapsed());
             tended.ground.remember();
         }
@@ -372,6 +382,19 @@ impl Watch {
         let until_next = plan.next.map_or(HEARTBEAT, |next| figures::until(next, now));
         let most = if plan.held_back > 0 { HELD } else { HEARTBEAT };
         tended.wake = Instant::now() + until_next.min(most);
+    }
+
+    /// Clears tickets away beside everything else: no deletion waits for that.
+    fn clear_tickets(&self, tended: &mut Tended, now: Timestamp) {
+        tended.clear = Instant::now() + CLEAR;
+        let (crew, metrics) = (Arc::clone(tended.ground.crew()), self.metrics.clone());
+        let board = tended.ground.survey.tickets.clone();
+        tended.asides.spawn(async move {
+            match crew.clear_tickets(&board, now).await {
+                Ok(cleared) => metrics.cleared_tickets(cleared.into()),
+                Err(why) => tracing::warn!(pool = crew.client.name(), why, "tickets are not cleared away"),
+            }
+        });
     }
 
     fn wake_the_resting(&self, tended: &mut Tended) {

@@ -19,13 +19,13 @@ use tokio_util::sync::CancellationToken;
 use crate::lab::{Lab, birth_name, expires};
 
 /// A daemon over the lab's pool.
-struct Daemon {
+pub(crate) struct Daemon {
     shared: Shared,
     loops: JoinSet<()>,
 }
 
 impl Daemon {
-    fn start(lab: &Lab) -> Self {
+    pub(crate) fn start(lab: &Lab) -> Self {
         let state = StateDir::open(lab.state.path()).unwrap();
         let shared = Shared {
             policy: Policy::default(),
@@ -41,14 +41,14 @@ impl Daemon {
         Self { shared, loops }
     }
 
-    async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         self.shared.stop.cancel();
         while let Some(ended) = self.loops.join_next().await {
             ended.unwrap();
         }
     }
 
-    fn shows(&self, line: &str) -> bool {
+    pub(crate) fn shows(&self, line: &str) -> bool {
         self.shared.metrics.text().unwrap().lines().any(|is| is == line)
     }
 }

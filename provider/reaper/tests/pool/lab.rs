@@ -234,8 +234,20 @@ impl Lab {
 
     /// A client of its own.
     pub(crate) fn client(&self) -> Arc<xenapi::Pool> {
+        self.client_with(|_| {})
+    }
+
+    /// A client of another user.
+    pub(crate) fn client_of(&self, username: &str, password: &str) -> Arc<xenapi::Pool> {
+        self.client_with(|config| {
+            config.username = username.to_owned();
+            config.password = password.to_owned().into();
+        })
+    }
+
+    fn client_with(&self, change: impl FnOnce(&mut xenapi::PoolConfig)) -> Arc<xenapi::Pool> {
         let pool = self.control.pools().into_iter().next().unwrap();
-        let config = xenapi::PoolConfig {
+        let mut config = xenapi::PoolConfig {
             name: pool.name,
             urls: vec![xenapi::Endpoint::parse(&pool.url).unwrap()],
             username: pool.username,
@@ -245,6 +257,7 @@ impl Lab {
             originator: "dynvm-reaper/0.1.0".into(),
             limits: xenapi::Limits::default(),
         };
+        change(&mut config);
         xenapi::Pool::new(config).unwrap()
     }
 

@@ -13,4 +13,5 @@ mod killed;
 mod lab;
 mod plans;
 mod rails;
+mod tickets;
 mod verdicts;

@@ -60,7 +60,7 @@ async fn a_plan_tells_programs_everything_and_changes_nothing() {
 
     let (code, plan) = desk.json(&["plan"]).await;
     assert_eq!(code, 0);
-    assert_eq!(keys(&plan), ["decisions", "rails"].into());
+    assert_eq!(keys(&plan), ["decisions", "rails", "tickets"].into());
     let decisions = plan["decisions"].as_array().unwrap();
     for decided in decisions {
         let expected = ["action", "name", "pool", "reason", "verdict", "vm"].into();
