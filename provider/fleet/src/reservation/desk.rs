@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use ulid::Ulid;
@@ -84,13 +85,13 @@ impl Desk {
         })
     }
 
-    /// Takes a ticket. Refused, it stands in line for at most `patience`, or until `cancel`; 0 s is no line at all. The ticket's own
-    /// time must be longer than that.
+    /// Takes a ticket. Refused, it stands in line for at most `patience`, or until `cancel`; 0 s is no line at all. Some seconds are
+    /// enough to ride out wishes before it that are about to be refused. The ticket's own time must be longer than that.
     ///
-    /// Dropped half-way it may leave a ticket behind, which ends by its time.
+    /// Dropped half-way, it is released in the background.
     ///
     /// # Errors
-    /// The pool could not be asked. What may have been taken is released, or ends by its time.
+    /// The pool could not be asked. What may have been taken is released in the background, or ends by its time.
     pub async fn take(
         self: &Arc<Self>,
         ticket: Ticket,
@@ -104,25 +105,23 @@ impl Desk {
         let line = if patience.is_zero() { Line::Leave } else { Line::Stay };
         let waiting = (line == Line::Stay).then(|| Waiting::begin(&self.client, &self.pool, patience, cancel));
         let mut driver = Driver::new(&self.client, &self.pool, around, waiting);
-        let mut taking = Taking::new(ticket, line);
-        let ended = driver.drive(&mut taking).await;
+        let mut attempt = Attempt {
+            desk: self,
+            taking: Taking::new(ticket, line),
+            is_settled: false,
+        };
+        let ended = driver.drive(&mut attempt.taking).await;
+        attempt.is_settled = !matches!(ended, Err(Halt::Failed(_)));
         if let Some((board, now)) = driver.into_seen() {
             self.clear_later(board, now);
         }
         match ended {
-            Ok(taken) => Ok(admission(taken, taking)),
+            Ok(taken) => Ok(admission(taken, attempt.taking.ticket())),
             Err(Halt::NoRole(cause)) => {
                 self.deny(&cause);
                 Ok(Admission::NoRole)
             }
-            Err(Halt::Failed(error)) => {
-                if let Some(number) = taking.number() {
-                    let own = Releasing::new([(number, taking.ticket().id)]);
-                    // What cannot be released now either ends by its time; the first error says more than this one.
-                    drop(self.carry_out(own).await);
-                }
-                Err(error)
-            }
+            Err(Halt::Failed(error)) => Err(error),
         }
     }
 
@@ -177,15 +176,23 @@ impl Desk {
 
     /// Clears without making anybody wait.
     fn clear_later(self: &Arc<Self>, board: Board, now: Timestamp) {
-        if board.leftovers(now).is_empty() || self.is_denied() {
-            return;
+        if !board.leftovers(now).is_empty() {
+            self.later(Clearing::new(&board, now));
         }
+    }
+
+    /// Does something without making anybody wait. Tickets that are left end by their time, and somebody clears them.
+    fn later(self: &Arc<Self>, machine: impl Machine<End: Send> + Send + 'static) {
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
         let desk = Arc::clone(self);
-        self.tasks.spawn(async move {
-            if let Err(error) = desk.clear(&board, now).await {
-                tracing::debug!(%error, "tickets are left for somebody else to clear");
+        let work = async move {
+            if let Err(halt) = desk.carry_out(machine).await {
+                tracing::debug!(error = %halt.into_error(), "tickets are left behind");
             }
-        });
+        };
+        self.tasks.spawn_on(work, &runtime);
     }
 
     async fn carry_out<M: Machine>(&self, mut machine: M) -> Result<M::End, Halt> {
@@ -206,14 +213,29 @@ impl Desk {
     }
 }
 
-fn admission(taken: Taken, taking: Taking) -> Admission {
+fn admission(taken: Taken, ticket: &Ticket) -> Admission {
     match taken {
         Taken::Admitted(number) => Admission::Held(Pass {
-            ticket: taking.into_ticket(),
+            ticket: ticket.clone(),
             number,
         }),
         Taken::Refused(refusal) => Admission::Refused(refusal),
         Taken::Unsettled => Admission::Unsettled,
+    }
+}
+
+/// A ticket that is being taken: given up half-way, it is released.
+struct Attempt<'a> {
+    desk: &'a Arc<Desk>,
+    taking: Taking,
+    is_settled: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if let (false, Some(number)) = (self.is_settled, self.taking.number()) {
+            self.desk.later(Releasing::new([(number, self.taking.ticket().id)]));
+        }
     }
 }
 

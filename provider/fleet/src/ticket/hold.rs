@@ -5,6 +5,7 @@
 //! ends or all of its servers run: rather too much than too little.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use jiff::Timestamp;
 use ulid::Ulid;
@@ -69,6 +70,17 @@ pub enum Refusal {
     ReservationGone,
     /// The ticket's own time is over, or nearly, or somebody has ended it.
     Over,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::NoRoom => "what was asked for before leaves no room",
+            Refusal::UsedUp => "the reservation has no place left on the hosts that were chosen",
+            Refusal::ReservationGone => "the reservation is released or over",
+            Refusal::Over => "the ticket's own time is over, or somebody has ended it",
+        })
+    }
 }
 
 /// A reservation as it stands.

@@ -97,11 +97,6 @@ impl Taking {
         &self.ticket
     }
 
-    /// The ticket, when all is over.
-    pub fn into_ticket(self) -> Ticket {
-        self.ticket
-    }
-
     /// The number that it may stand under.
     pub fn number(&self) -> Option<u64> {
         match (&self.phase, self.place) {

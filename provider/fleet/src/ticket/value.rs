@@ -176,7 +176,7 @@ impl Ticket {
             disk: texts(&self.each.disk_bytes),
             os: self.each.os.clone(),
             hosts: texts(&self.hosts),
-            by: self.by.chars().take(OWNER).collect(),
+            by: cut(&self.by),
         };
         serde_json::to_string(&text).unwrap_or_default()
     }
@@ -194,6 +194,10 @@ impl Value {
             Value::Ticket,
         )
     }
+}
+
+fn cut(by: &str) -> String {
+    by.chars().take(OWNER).collect()
 }
 
 fn texts<N: Copy>(map: &BTreeMap<Uuid, N>) -> BTreeMap<String, N> {
@@ -230,7 +234,7 @@ fn read(text: Text) -> Option<Ticket> {
         },
         hosts: uuids(text.hosts)?,
         until: parse_time(&text.until)?,
-        by: text.by,
+        by: cut(&text.by),
     })
 }
 

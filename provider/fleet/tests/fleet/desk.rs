@@ -58,9 +58,20 @@ async fn desk(lab: &Lab) -> Arc<Desk> {
 }
 
 async fn desk_of(client: Arc<xenapi::Pool>) -> Arc<Desk> {
+    desk_with(client, TaskTracker::new()).await
+}
+
+async fn desk_with(client: Arc<xenapi::Pool>, tasks: TaskTracker) -> Arc<Desk> {
     let snapshot = client.snapshot(&[xenapi::EventClass::Pool]).await.unwrap();
     let (pool, _) = snapshot.of::<PoolObject>().next().unwrap();
-    Desk::new(client, pool, TaskTracker::new())
+    Desk::new(client, pool, tasks)
+}
+
+/// Waits for what is done in the background.
+async fn settle(tasks: &TaskTracker) {
+    tasks.close();
+    tasks.wait().await;
+    tasks.reopen();
 }
 
 fn ticket(id: u128, kind: Kind, servers: u32) -> Ticket {
@@ -119,17 +130,13 @@ async fn of_many_at_once_as_many_are_admitted_as_there_is_room_for() {
 #[tokio::test]
 async fn a_ticket_is_released_and_then_cleared_by_the_next() {
     let lab = Lab::small().await;
-    let client = lab.client();
     let tasks = TaskTracker::new();
-    let snapshot = client.snapshot(&[xenapi::EventClass::Pool]).await.unwrap();
-    let (pool, _) = snapshot.of::<PoolObject>().next().unwrap();
-    let desk = Desk::new(client, pool, tasks.clone());
+    let desk = desk_with(lab.client(), tasks.clone()).await;
     let first = held(&desk, ticket(1, Kind::Creation, 1), 1).await;
     assert_eq!(desk.release(&first).await.unwrap(), Released::Surely);
     assert_eq!(desk.release(&first).await.unwrap(), Released::Surely);
     let second = held(&desk, ticket(2, Kind::Creation, 1), 1).await;
-    tasks.close();
-    tasks.wait().await;
+    settle(&tasks).await;
     assert_eq!(second.number, 2);
     let board = desk.board().await.unwrap();
     assert_eq!(board.leftovers(Timestamp::MAX), []);
@@ -168,13 +175,15 @@ async fn what_is_refused_or_cannot_be_judged_leaves_no_ticket() {
     }
 
     let lab = Lab::small().await;
-    let desk = desk(&lab).await;
+    let tasks = TaskTracker::new();
+    let desk = desk_with(lab.client(), tasks.clone()).await;
     let refused = take(&desk, ticket(1, Kind::Creation, 2), 1, AT_ONCE).await.unwrap();
     assert_eq!(refused, Admission::Refused(Refusal::NoRoom));
     let failed = desk
         .take(ticket(2, Kind::Creation, 1), LONG, &Blind, &CancellationToken::new())
         .await;
     assert!(matches!(failed, Err(Error::NoPools)));
+    settle(&tasks).await;
     assert!(live(&desk).await.is_empty());
 }
 
@@ -208,6 +217,27 @@ async fn who_leaves_the_line_leaves_no_ticket() {
         .await
         .unwrap();
     assert_eq!(left, Admission::Refused(Refusal::NoRoom));
+    assert!(live(&desk).await.is_empty());
+}
+
+#[tokio::test]
+async fn one_that_is_dropped_half_way_is_released() {
+    let lab = Lab::small().await;
+    let tasks = TaskTracker::new();
+    let desk = desk_with(lab.client(), tasks.clone()).await;
+    {
+        let waiting = take(&desk, ticket(1, Kind::Creation, 1), 0, LONG);
+        let is_there = async {
+            while live(&desk).await.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            _ = waiting => panic!("it has no room to take"),
+            () = is_there => {}
+        }
+    }
+    settle(&tasks).await;
     assert!(live(&desk).await.is_empty());
 }
 
