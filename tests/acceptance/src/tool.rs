@@ -54,6 +54,12 @@ pub fn provider_binary() -> PathBuf {
     built("terraform-provider-dynvm", "dynvm")
 }
 
+/// The provider that does nothing and was built in the profile of this executable.
+#[must_use]
+pub fn idle_provider_binary() -> PathBuf {
+    built("idle-provider", "acceptance")
+}
+
 /// The reaper that was built in the profile of this executable.
 #[must_use]
 pub fn reaper_binary() -> PathBuf {

@@ -12,7 +12,8 @@ use crate::outcome::Outcome;
 use crate::process::Running;
 use crate::sandbox::{LIMIT, Sandbox};
 use crate::state::{Plan, State};
-use crate::tool::{Tool, provider_binary};
+use crate::state_store::StateStore;
+use crate::tool::{Tool, idle_provider_binary, provider_binary};
 
 /// What every module begins with.
 pub const REQUIRED: &str = "terraform {\n  required_providers {\n    dynvm = { source = \"dynvm/dynvm\" }\n  }\n}\n";
@@ -22,19 +23,31 @@ pub const REQUIRED: &str = "terraform {\n  required_providers {\n    dynvm = { s
 pub struct Workspace {
     sandbox: Sandbox,
     tool: Tool,
+    /// Where the state is, unless it is in the module's folder.
+    store: Option<StateStore>,
 }
 
 impl Workspace {
     /// An empty module that uses the built provider without `init`.
     #[must_use]
     pub fn new(tool: &Tool) -> Self {
+        Self::overriding(tool, "dynvm", &provider_binary())
+    }
+
+    /// An empty module that uses the provider that does nothing, `dynvm/idle`, in the same way.
+    #[must_use]
+    pub fn idle(tool: &Tool) -> Self {
+        Self::overriding(tool, "idle", &idle_provider_binary())
+    }
+
+    fn overriding(tool: &Tool, name: &str, provider: &Path) -> Self {
         let workspace = Self::bare(tool);
         let bin = workspace.path("bin");
         fs::create_dir(&bin).expect("a folder");
         // The folder holds the one link and nothing else: terraform takes whatever lies there for a provider.
-        symlink(provider_binary(), bin.join("terraform-provider-dynvm")).expect("a link");
+        symlink(provider, bin.join(format!("terraform-provider-{name}"))).expect("a link");
         workspace.configure(&format!(
-            "provider_installation {{\n  dev_overrides {{ \"dynvm/dynvm\" = {:?} }}\n  direct {{}}\n}}\n",
+            "provider_installation {{\n  dev_overrides {{ \"dynvm/{name}\" = {:?} }}\n  direct {{}}\n}}\n",
             bin.display().to_string()
         ));
         workspace
@@ -50,17 +63,45 @@ impl Workspace {
         let what = "terraform-provider-dynvm install".to_owned();
         let outcome = workspace.start(what, install).wait(LIMIT).expect_success();
         assert_eq!(outcome.stdout, "", "stdout belongs to the handshake");
-        workspace.configure(&format!(
+        workspace.mirrored(&mirror)
+    }
+
+    /// An empty module that finds the provider that does nothing where others are installed, and so needs `init`.
+    #[must_use]
+    pub fn idle_installed(tool: &Tool) -> Self {
+        let workspace = Self::bare(tool);
+        let mirror = workspace.path("plugins");
+        for host in ["registry.terraform.io", "registry.opentofu.org"] {
+            let folder = mirror.join(host).join("dynvm/idle/0.1.0").join(platform());
+            fs::create_dir_all(&folder).expect("a folder");
+            let target = folder.join("terraform-provider-idle_v0.1.0");
+            fs::copy(idle_provider_binary(), target).expect("a copy of the provider");
+        }
+        workspace.mirrored(&mirror)
+    }
+
+    fn mirrored(self, mirror: &Path) -> Self {
+        self.configure(&format!(
             "provider_installation {{\n  filesystem_mirror {{ path = {:?} }}\n}}\n",
             mirror.display().to_string()
         ));
-        workspace
+        self
+    }
+
+    /// With its state on the network, as a team has it; it needs `init`.
+    #[must_use]
+    pub fn with_remote_state(mut self) -> Self {
+        let store = StateStore::start();
+        self.write("backend.tf", &store.backend());
+        self.store = Some(store);
+        self
     }
 
     fn bare(tool: &Tool) -> Self {
         let mut workspace = Self {
             sandbox: Sandbox::new(),
             tool: tool.clone(),
+            store: None,
         };
         fs::create_dir(workspace.path("module")).expect("a folder");
         let configuration = workspace.path("cli.tfrc").display().to_string();
@@ -255,4 +296,15 @@ impl Workspace {
         }
         found
     }
+}
+
+/// The platform in Go's names.
+fn platform() -> String {
+    use std::env::consts::{ARCH, OS};
+    let arch = match ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    format!("{OS}_{arch}")
 }

@@ -20,6 +20,7 @@ mod examples;
 mod failure;
 mod history;
 mod hostile;
+mod idle;
 mod interrupt;
 mod killed;
 mod labels;
