@@ -40,7 +40,8 @@ docs-check:
 	$(CARGO) run --locked -q -p dynvm --bin dynvm-docs -- check
 
 bench: build ## the figures of README and docs, against the simulator
-	$(CARGO) run --release --locked -q -p acceptance --bin bench
+	$(CARGO) build --release --locked -q -p acceptance --bins
+	$(RELEASE)/bench
 
 install: build ## the provider into the plugin folder that terraform and tofu search by themselves, the reaper into PREFIX/bin
 	$(RELEASE)/terraform-provider-dynvm install

@@ -1,14 +1,15 @@
 //! Rows 6 and 9: many creates at once.
 
-use std::time::Duration;
-
 use acceptance::Lab;
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use sim::EventCounters;
 
+use crate::itself::{Parallelism, creating};
 use crate::place::{Place, create_all};
+use crate::srs::SrWork;
 use crate::table::{Bar, Measure, Row, Unit};
-use crate::traffic::{Traffic, seconds};
+use crate::traffic::Traffic;
+use crate::watch::watch;
 
 const RUNS: usize = 3;
 /// Creates at once whose events are counted.
@@ -59,15 +60,18 @@ fn counters(lab: &Lab) -> Result<(f64, f64)> {
 
 /// Row 9: 50 creates that need the same SR, which clones one disk at a time.
 pub(crate) fn storage(place: &Place) -> Result<Vec<Row>> {
+    let at_once = Parallelism(SHARING);
     let mut walls = Vec::new();
     let mut bounds = Vec::new();
     for _ in 0..RUNS {
+        let itself = creating(&place.idle_servers(SHARING), at_once)?;
         let lab = place.lab(SHARING_SCALE);
-        let rest = rest_of_one(place, &lab)?;
-        let before = lab.control().sr_operations().len();
-        let wall = create_all(&place.servers(&lab, SHARING), SHARING);
-        walls.push(wall.as_secs_f64());
-        bounds.push((cloning(&lab, before)? + rest).as_secs_f64());
+        let (_took, alone) = Traffic::during(&lab, || create_all(&place.servers(&lab, 1), 1));
+        let begun = lab.control().now();
+        let created = watch(&place.servers(&lab, SHARING), &at_once.apply())?;
+        let clones = SrWork::since(&lab, begun, "vdi_clone", SHARING)?;
+        walls.push(created.wall());
+        bounds.push(itself.around(clones.busiest() + alone.after("VM.clone")?));
     }
     let row = Row::new(
         9,
@@ -77,33 +81,9 @@ pub(crate) fn storage(place: &Place) -> Result<Vec<Row>> {
     .bar(Bar::Ratio(1.15))
     .scale(SHARING_SCALE)
     .note(&format!(
-        "The whole `terraform apply -parallelism={SHARING}`. The bound is the sum of the SR's own {SHARING} clone operations plus what one server \
-         created alone in the same pool took from its clone to its last request."
+        "The whole `terraform apply -parallelism={SHARING}`. The bound is the sum of the SR's own {SHARING} clone operations, what one server \
+         created alone in the same pool took from its clone to its last request, and what terraform itself takes before the first create and after the \
+         last with a provider that does nothing."
     ));
     Ok(vec![row])
-}
-
-/// How long one server that is alone takes after its clone: configure, start, address, lease.
-fn rest_of_one(place: &Place, lab: &Lab) -> Result<Duration> {
-    let (_took, traffic) = Traffic::during(lab, || create_all(&place.servers(lab, 1), 1));
-    let cloned = traffic.end_of("VM.clone").context("a create without VM.clone")?;
-    Ok(Duration::from_micros(traffic.end_us().saturating_sub(cloned)))
-}
-
-/// The real time that the SR spent on clones after its first `before` operations.
-fn cloning(lab: &Lab, before: usize) -> Result<Duration> {
-    let operations = lab.control().sr_operations();
-    let clones: Vec<u64> = operations
-        .iter()
-        .skip(before)
-        .filter(|operation| operation.operation.contains("clone"))
-        .filter_map(|operation| Some(operation.ended_us?.saturating_sub(operation.started_us)))
-        .collect();
-    let expected = usize::try_from(SHARING)?;
-    ensure!(
-        clones.len() == expected,
-        "the SR cloned {} disks for {expected} servers",
-        clones.len()
-    );
-    Ok(Duration::from_secs_f64(seconds(clones.iter().sum()) / SHARING_SCALE))
 }

@@ -1,7 +1,7 @@
 //! What dynvm costs beyond what the pools cost, each figure beside its bar.
 //!
 //! `bench` measures everything, prints one table and writes it to `docs/benchmarks.md`; `bench <part>...` measures some parts and only prints;
-//! `--list` also prints on stderr every request that was counted, with its time.
+//! `--list` also prints on stderr every request that was counted, with its time, or, where they are thousands, how they were spent.
 //! The provider and the reaper are those beside this executable, so they are the release builds under `make bench`. The pools are the simulator's, with the
 //! latencies of a small lab divided by the time scale that each row states. A missed bar is a mark in the table and no failure: the exit code
 //! says whether everything could be measured.
@@ -15,6 +15,7 @@ mod crowd;
 mod decoding;
 mod expiry;
 mod handshake;
+mod itself;
 mod life;
 mod machine;
 mod many;
@@ -22,10 +23,13 @@ mod place;
 mod planning;
 mod sample;
 mod servers;
+mod srs;
 mod sweep;
 mod table;
+mod thousand;
 mod traffic;
 mod usage;
+mod watch;
 
 use std::any::Any;
 use std::fs;
@@ -55,6 +59,7 @@ const PARTS: &[(&str, &[u8], Part)] = &[
     ("many", &[4, 10], many::rows),
     ("events", &[6], crowd::events),
     ("storage", &[9], crowd::storage),
+    ("thousand", &[16, 17, 18, 19], thousand::rows),
 ];
 
 /// Prints the requests too.

@@ -6,7 +6,7 @@ use acceptance::Workspace;
 use anyhow::Result;
 
 use crate::place::{Place, create_all};
-use crate::sample::Sample;
+use crate::sample::median;
 use crate::table::{Bar, Measure, Row, Unit};
 
 const PAIRS: usize = 11;
@@ -21,9 +21,8 @@ pub(crate) fn rows(place: &Place) -> Result<Vec<Row>> {
     let pairs: Vec<(f64, f64)> = (0..PAIRS)
         .map(|_| (plan(&server).as_secs_f64(), plan(&nothing).as_secs_f64()))
         .collect();
-    let median = |values: Vec<f64>| Sample::of(values).map_or(f64::NAN, |sample| sample.median());
-    let with = median(pairs.iter().map(|(with, _)| *with).collect());
-    let without = median(pairs.iter().map(|(_, without)| *without).collect());
+    let with = median(pairs.iter().map(|(with, _)| *with));
+    let without = median(pairs.iter().map(|(_, without)| *without));
     let added = pairs.iter().map(|(with, without)| with - without);
     let row = Row::new(2, "plan of one unchanged server, less that of nothing", Measure::of(Unit::Seconds, added))
         .bar(Bar::AtMost(0.15))

@@ -35,6 +35,11 @@ impl Sample {
     }
 }
 
+/// The median of values of which there is at least one.
+pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    Sample::of(values).map_or(f64::NAN, |sample| sample.median())
+}
+
 #[cfg(test)]
 mod tests {
     use super::Sample;

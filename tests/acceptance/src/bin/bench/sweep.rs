@@ -13,7 +13,7 @@ use crate::place::{Place, plain};
 use crate::servers::servers;
 use crate::table::{Bar, Measure, Row, Unit};
 use crate::traffic::{Traffic, seconds};
-use crate::usage;
+use crate::usage::{self, Used};
 
 const SWEEPS: usize = 7;
 const SCALE: f64 = 1.0;
@@ -42,11 +42,7 @@ struct Sweep {
 /// Runs `run --once` several times. The pool refuses every claim, so that each run finds what the one before has found.
 pub(crate) fn rows(place: &Place) -> Result<Vec<Row>> {
     let lab = pool(place)?;
-    let refused = FaultKind::Error {
-        code: "RBAC_PERMISSION_DENIED".to_owned(),
-        params: vec!["VM.add_tags".to_owned(), "the bench".to_owned()],
-    };
-    lab.control().fault(FaultRule::always("VM.add_*", refused));
+    refuse_claims(&lab);
     let sweeps = (0..SWEEPS)
         .map(|_| sweep(place, &lab))
         .collect::<Result<Vec<Sweep>>>()?;
@@ -76,6 +72,14 @@ pub(crate) fn rows(place: &Place) -> Result<Vec<Row>> {
     Ok(rows.into_iter().map(|row| row.scale(SCALE)).collect())
 }
 
+fn refuse_claims(lab: &Lab) {
+    let refused = FaultKind::Error {
+        code: "RBAC_PERMISSION_DENIED".to_owned(),
+        params: vec!["VM.add_tags".to_owned(), "the bench".to_owned()],
+    };
+    lab.control().fault(FaultRule::always("VM.add_*", refused));
+}
+
 fn pool(place: &Place) -> Result<Lab> {
     let firmware = VmSpec {
         template: "tmpl-ubuntu22".to_owned(),
@@ -87,7 +91,11 @@ fn pool(place: &Place) -> Result<Lab> {
         ("somebody-elses", plain(FOREIGN)),
         ("with-firmware", firmware),
     ];
-    let lab = place.lab_of(SCALE, vms);
+    leased(place.lab_of(SCALE, vms))
+}
+
+/// Gives the VMs whose names say so their leases.
+fn leased(lab: Lab) -> Result<Lab> {
     let now = Timestamp::now();
     for (name, hours) in [("living", 24), ("expired", -1)] {
         for server in servers(&lab, name)? {
@@ -114,11 +122,11 @@ fn sweep(place: &Place, lab: &Lab) -> Result<Sweep> {
     let claimed = claims.start_us().context("nothing was claimed")?;
     let until = traffic.only(|request| request.started_us < claimed);
     let before = looks.iter().rev().find(|look| look.at_us <= claimed);
-    let peak = looks.iter().map(|look| look.peak_kib).max();
+    let peak = looks.iter().map(|look| look.used.peak_kib).max();
     Ok(Sweep {
         wall: seconds(claimed.saturating_sub(begun)),
         pool: seconds(until.covered_us()),
-        cpu: before.context("the reaper was not seen")?.cpu.as_secs_f64(),
+        cpu: before.context("the reaper was not seen")?.used.cpu.as_secs_f64(),
         peak: usage::mebibytes(peak.context("the reaper was not seen")?),
         received: f64::from(u32::try_from(until.received())?),
     })
@@ -127,8 +135,7 @@ fn sweep(place: &Place, lab: &Lab) -> Result<Sweep> {
 /// The figures of the reaper at one moment.
 struct Look {
     at_us: u64,
-    cpu: Duration,
-    peak_kib: u64,
+    used: Used,
 }
 
 /// Looks at a process until it has ended.
@@ -136,11 +143,10 @@ async fn watch(lab: &Lab, pid: u32) -> Vec<Look> {
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut looks = Vec::new();
-    while let Some(peak_kib) = usage::peak_kib(pid) {
+    while let Some(used) = usage::used(pid) {
         looks.push(Look {
             at_us: lab.control().real_us(),
-            cpu: usage::cpu(pid).unwrap_or_default(),
-            peak_kib,
+            used,
         });
         ticks.tick().await;
     }

@@ -1,9 +1,13 @@
 //! What the requests that a pool received add up to: how many, how many of them in a row, how much of the time.
 
+use std::collections::BTreeMap;
+
 use acceptance::Lab;
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use sim::RequestRecord;
+
+use crate::sample::Sample;
 
 /// At time scale 1 a call of `event.from` that waits ends 50 ms after the change at the earliest; one that asks for what there is now answers
 /// within a few.
@@ -123,6 +127,30 @@ impl Traffic {
     pub(crate) fn end_of(&self, method: &str) -> Option<u64> {
         let mut calls = self.0.iter().filter(|request| request.method == method);
         calls.next_back()?.ended_us
+    }
+
+    /// How long it went on after the last call of a method, in seconds.
+    pub(crate) fn after(&self, method: &str) -> Result<f64> {
+        let end = self.end_of(method).with_context(|| format!("no {method} was called"))?;
+        Ok(seconds(self.end_us().saturating_sub(end)))
+    }
+
+    /// One line for each method: how often it was called, how long each call took, how much they brought together.
+    pub(crate) fn profile(&self) -> String {
+        let mut methods: BTreeMap<&str, Vec<&RequestRecord>> = BTreeMap::new();
+        for request in &self.0 {
+            methods.entry(&request.method).or_default().push(request);
+        }
+        let lines = methods.into_iter().map(|(method, calls)| {
+            let took = calls.iter().filter_map(|call| stretch(call));
+            let took = Sample::of(took.map(|(start, end)| milliseconds(end.saturating_sub(start))));
+            let middle = took.as_ref().map(Sample::median).unwrap_or_default();
+            let (least, most) = took.as_ref().map(Sample::range).unwrap_or_default();
+            let bytes: u64 = calls.iter().map(|call| call.response_bytes).sum();
+            let count = calls.len();
+            format!("{count:>8} x {method:<34} {middle:>9.1} ms ({least:.1} - {most:.1})  {bytes:>11} bytes")
+        });
+        lines.collect::<Vec<String>>().join("\n")
     }
 
     /// One line for each request: when it came, how long it took, what it was.
