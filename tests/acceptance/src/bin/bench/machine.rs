@@ -6,6 +6,7 @@ use std::thread::available_parallelism;
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
+use serde_json::{Value as Json, json};
 
 use crate::place::Place;
 
@@ -39,6 +40,21 @@ impl Machine {
             tool: version(place)?,
             load: load.split(' ').next().unwrap_or_default().to_owned(),
         })
+    }
+
+    /// The day.
+    pub(crate) fn date(&self) -> &str {
+        &self.date
+    }
+
+    /// Which terraform, with its version.
+    pub(crate) fn tool(&self) -> &str {
+        &self.tool
+    }
+
+    /// By what figures can be compared.
+    pub(crate) fn size(&self) -> Json {
+        json!({ "cpus": self.cpus, "processor": self.processor, "memory_gib": self.memory_gib.round() })
     }
 }
 

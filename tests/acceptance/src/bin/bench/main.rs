@@ -1,7 +1,8 @@
 //! What dynvm costs beyond what the pools cost, each figure beside its bar.
 //!
-//! `bench` measures everything, prints one table and writes it to `docs/benchmarks.md`; `bench <part>...` measures some parts and only prints;
-//! `--list` also prints on stderr every request that was counted, with its time, or, where they are thousands, how they were spent.
+//! `bench` measures everything, prints one table, writes it to `docs/benchmarks.md` with a drawing, and adds its figures to the record of all
+//! benches beside it; `bench <part>...` measures some parts and only prints; `--list` also prints on stderr every request that was counted, with its time,
+//! or, where they are thousands, how they were spent.
 //! The provider and the reaper are those beside this executable, so they are the release builds under `make bench`. The pools are the simulator's, with the
 //! latencies of a small lab divided by the time scale that each row states. A missed bar is a mark in the table and no failure: the exit code
 //! says whether everything could be measured.
@@ -11,14 +12,17 @@
     reason = "a program that prints: the table on stdout, progress on stderr"
 )]
 
+mod chart;
 mod crowd;
 mod decoding;
 mod expiry;
+mod growth;
 mod handshake;
 mod itself;
 mod life;
 mod machine;
 mod many;
+mod past;
 mod place;
 mod planning;
 mod sample;
@@ -36,11 +40,13 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::chart::Chart;
 use crate::machine::Machine;
+use crate::past::Past;
 use crate::place::Place;
 use crate::table::{Row, Table};
 
@@ -60,7 +66,11 @@ const PARTS: &[(&str, &[u8], Part)] = &[
     ("events", &[6], crowd::events),
     ("storage", &[9], crowd::storage),
     ("thousand", &[16, 17, 18, 19], thousand::rows),
+    ("growth", &[20], growth::rows),
 ];
+
+/// What the drawing shows.
+const GROWTH: &str = "CPU time of dynvm's own process against the number of servers";
 
 /// Prints the requests too.
 const LIST: &str = "--list";
@@ -82,11 +92,11 @@ fn main() -> Result<ExitCode> {
             eprintln!("{name}: {:.0} s", begun.elapsed().as_secs_f64());
         }
     }
-    println!("{machine}\n\n{}", table.text());
+    let docs = Docs::of_this_repository();
+    let past = Past::read(&docs.record(), &machine)?;
+    println!("{machine}\n\n{}", table.text(&past));
     if wanted.is_empty() {
-        let page = table.page(&machine, started.elapsed());
-        let file = benchmarks_page();
-        fs::write(&file, page).with_context(|| format!("{} cannot be written", file.display()))?;
+        docs.write(&table, &machine, &past, started.elapsed())?;
     }
     Ok(if table.is_complete() {
         ExitCode::SUCCESS
@@ -114,8 +124,31 @@ fn message(panic: &(dyn Any + Send)) -> String {
     text.unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
-fn benchmarks_page() -> PathBuf {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let root = package.ancestors().nth(2).unwrap_or(package);
-    root.join("docs").join("benchmarks.md")
+/// The folder in which everything is written down.
+struct Docs(PathBuf);
+
+impl Docs {
+    fn of_this_repository() -> Self {
+        let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = package.ancestors().nth(2).unwrap_or(package);
+        Self(root.join("docs"))
+    }
+
+    /// What earlier benches found.
+    fn record(&self) -> PathBuf {
+        self.0.join("benchmarks").join("history.jsonl")
+    }
+
+    /// Writes the page with its drawing, and adds to the record.
+    fn write(&self, table: &Table, machine: &Machine, past: &Past, took: Duration) -> Result<()> {
+        let write = |name: &str, text: &str| {
+            let file = self.0.join(name);
+            fs::write(&file, text).with_context(|| format!("{} cannot be written", file.display()))
+        };
+        write("benchmarks.md", &table.page(machine, past, took))?;
+        if let Some(chart) = Chart::of(GROWTH, &table.curves()) {
+            write("benchmarks/growth.svg", &chart.svg())?;
+        }
+        past::append(&self.record(), machine, table)
+    }
 }

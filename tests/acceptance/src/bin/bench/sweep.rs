@@ -22,6 +22,8 @@ const LIVING: u32 = 2_000;
 /// VMs of others that carry the variables of their firmware, which are long and of no use to the reaper.
 const FIRMWARE: u32 = 1_000;
 const FOREIGN: u32 = 6_900;
+/// Expired servers of a pool of any size: more than one cycle deletes.
+const FEW: u32 = 60;
 /// How often the reaper's figures are looked at.
 const LOOK: Duration = Duration::from_millis(2);
 const LIMIT: Duration = Duration::from_secs(60);
@@ -70,6 +72,13 @@ pub(crate) fn rows(place: &Place) -> Result<Vec<Row>> {
         Row::new(11, "bytes received for it", of(Unit::Bytes, &|sweep| sweep.received)),
     ];
     Ok(rows.into_iter().map(|row| row.scale(SCALE)).collect())
+}
+
+/// What the first look at a pool costs in which so many servers are all that there is: the CPU time of the reaper, several times over.
+pub(crate) fn costs(place: &Place, servers: u32, looks: usize) -> Result<Vec<f64>> {
+    let lab = leased(place.lab_of(SCALE, [("living", plain(servers - FEW)), ("expired", plain(FEW))]))?;
+    refuse_claims(&lab);
+    (0..looks).map(|_| Ok(sweep(place, &lab)?.cpu)).collect()
 }
 
 fn refuse_claims(lab: &Lab) {

@@ -1,0 +1,75 @@
+//! Row 20: how the cost of a server changes with their number.
+
+use anyhow::Result;
+
+use crate::itself::Parallelism;
+use crate::place::Place;
+use crate::sample::median;
+use crate::sweep;
+use crate::table::{Bar, Measure, Row, Unit};
+use crate::watch::{Watched, watch};
+
+const SIZES: [u32; 4] = [100, 300, 1_000, 3_000];
+const AT_ONCE: Parallelism = Parallelism(100);
+/// CPU time depends on it little: the slower the pools, the more often the long-poll answers.
+const SCALE: f64 = 20.0;
+/// The reaper's.
+const SWEEP_SCALE: f64 = 1.0;
+/// Of what changes nothing.
+const LOOKS: usize = 3;
+
+/// What the commands cost at one size, in seconds of dynvm's CPU time.
+struct Costs {
+    create: f64,
+    refresh: f64,
+    destroy: f64,
+    sweep: f64,
+}
+
+/// Measures all sizes.
+pub(crate) fn rows(place: &Place) -> Result<Vec<Row>> {
+    let costs = SIZES.map(|servers| Ok((f64::from(servers), costs(place, servers)?)));
+    let costs = costs.into_iter().collect::<Result<Vec<(f64, Costs)>>>()?;
+    let row = |name: &str, scale: f64, of: fn(&Costs) -> f64| {
+        let points: Vec<(f64, f64)> = costs.iter().map(|(servers, costs)| (*servers, of(costs))).collect();
+        let growth = points
+            .first()
+            .zip(points.last())
+            .map(|((few, first), (many, last))| last / many * few / first);
+        let what = format!("{name}: CPU time per server of 3,000 over that of 100");
+        Row::new(20, &what, Measure::of(Unit::Count, growth))
+            .bar(Bar::AtMost(1.0))
+            .scale(scale)
+            .curve(name, points)
+    };
+    Ok(vec![
+        row("create", SCALE, |costs| costs.create).note(
+            "Of all processes of the provider in one `terraform apply`, `plan -refresh-only` or `destroy` with `-parallelism=100`, over the pools \
+             of row 16; more than 1 is worse than linear.",
+        ),
+        row("refresh", SCALE, |costs| costs.refresh),
+        row("destroy", SCALE, |costs| costs.destroy),
+        row("reaper's first look", SWEEP_SCALE, |costs| costs.sweep)
+            .note("`dynvm-reaper run --once` up to the first claim, as in row 11, in one pool in which there is nothing but servers, 60 of them expired."),
+    ])
+}
+
+fn costs(place: &Place, servers: u32) -> Result<Costs> {
+    let lab = place.wide_lab(SCALE);
+    let workspace = place.servers_of_a_team(&lab, servers);
+    let cost = |used: &Watched| used.provider.cpu.as_secs_f64();
+    let create = cost(&watch(&workspace, &AT_ONCE.apply())?);
+    let refreshes = (0..LOOKS).map(|_| Ok(cost(&watch(&workspace, &AT_ONCE.refresh())?)));
+    let refresh = median(refreshes.collect::<Result<Vec<f64>>>()?);
+    let destroy = cost(&watch(&workspace, &AT_ONCE.destroy())?);
+    let sweep = median(sweep::costs(place, servers, LOOKS)?);
+    eprintln!(
+        "{servers} servers: create {create:.2} s, refresh {refresh:.2} s, destroy {destroy:.2} s, the reaper's first look {sweep:.2} s"
+    );
+    Ok(Costs {
+        create,
+        refresh,
+        destroy,
+        sweep,
+    })
+}
