@@ -13,7 +13,7 @@ use serde_json::Value;
 /// The normal (not dev) dependencies that each of our crates has on others of ours. A new arrow is a decision: it is made here, and in
 /// docs/architecture.md.
 const ARROWS: &[(&str, &[&str])] = &[
-("acceptance", &["cty", "engine", "plugin", "sim", "xenapi"]),
+    ("acceptance", &["cty", "engine", "plugin", "sim", "xenapi"]),
     ("cty", &[]),
     ("dynvm", &["cty", "engine", "fleet", "history", "plugin", "xenapi"]),
     ("engine", &["cty"]),

@@ -77,7 +77,7 @@ impl Traffic {
     /// Whether it is the long-poll: an `event.from` that waits, or any once the server starts. From then on a create asks by `event.from` for
     /// nothing else, and the first may answer at once.
     fn is_long_poll(&self, request: &RequestRecord) -> bool {
-        let mut starts = self.0.iter().filter(|other| other.method == "VM.start");
+        let mut starts = self.0.iter().filter(|other| other.method == "VM.start_on");
         let waits = |end: u64| end.saturating_sub(request.started_us) >= WAITED_US;
         request.method == "event.from"
             && (request.ended_us.is_none_or(waits) || starts.any(|start| start.started_us < request.started_us))
@@ -241,7 +241,7 @@ mod tests {
             request("session.login_with_password", 0, 20),
             request("event.from", 30, 40),
             request("VM.get_all_records_where", 31, 39),
-            request("VM.start", 45, 2_000_045),
+            request("VM.start_on", 45, 2_000_045),
             request("event.from", 2_000_046, 2_000_050),
             request("event.from", 2_000_051, 2_900_000),
             request("VM.get_record", 2_950_000, 2_950_010),
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(traffic.busy_us(&[]), 20 + 10 + 2_000_000 + 10);
         let guest = (2_000_040, 2_800_045);
         assert_eq!(traffic.busy_us(&[guest]), 20 + 10 + 2_800_000 + 10);
-        assert_eq!(traffic.end_of("VM.start"), Some(2_000_045));
+        assert_eq!(traffic.end_of("VM.start_on"), Some(2_000_045));
         let before = traffic.only(|request| request.started_us < 2_000_000);
         assert_eq!((before.start_us(), before.covered_us()), (Some(0), 20 + 10 + 2_000_000));
     }
