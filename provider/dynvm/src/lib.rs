@@ -7,7 +7,6 @@
 //! - `diagnose` turns failures of [`fleet`] into diagnostics.
 //! - [`pages`] are the reference pages, made from the tables.
 
-#[cfg(test)]
 mod capacity;
 mod chronicle;
 mod config;

@@ -9,6 +9,7 @@ use engine::diagnostics::Diagnostics;
 use engine::schema::Schema;
 use plugin::provider::{Context, DataSource, Provider, Resource};
 
+use crate::capacity::CapacityResource;
 use crate::config;
 use crate::data::{CapacityData, ServerData, ServersData};
 use crate::server::ServerResource;
@@ -35,7 +36,10 @@ impl DynvmProvider {
         let settings = SharedSettings::default();
         Self {
             schema: config::schema::table(),
-            resources: vec![Arc::new(ServerResource::new(settings.clone()))],
+            resources: vec![
+                Arc::new(CapacityResource::new(settings.clone())),
+                Arc::new(ServerResource::new(settings.clone())),
+            ],
             data_sources: vec![
                 Arc::new(CapacityData::new(settings.clone())),
                 Arc::new(ServerData::new(settings.clone())),

@@ -20,6 +20,7 @@ use crate::lifecycle::{self, CreateFailure, DeleteReport, Origin, Progress, Upda
 use crate::list;
 use crate::placement::{self, Outlook};
 use crate::pool::{Member, serving};
+use crate::reservation::{self, Reservation, ReservationChanges, ReservationKey, ReservationSpec};
 use crate::server::Server;
 use crate::spec::{CapacityQuery, Changes, Image, ListFilter, ServerKey, ServerQuery, ServerSpec, Wish};
 use crate::view;
@@ -225,6 +226,65 @@ impl Fleet {
         pools.sort_by(|a, b| a.pool.cmp(&b.pool));
         let available = pools.iter().fold(0_u32, |sum, pool| sum.saturating_add(pool.available));
         Ok(Capacity { available, pools })
+    }
+
+    /// Reserves room: all or none, over all pools. Waits for its turn at most as long as the wish says.
+    ///
+    /// # Errors
+    /// There is no room, or a pool could not be asked. What was taken before is given back, or ends with its time.
+    pub async fn reserve(
+        self: &Arc<Self>,
+        spec: ReservationSpec,
+        cancel: CancellationToken,
+    ) -> Result<Reservation, Error> {
+        self.check_ttl(spec.ttl)?;
+        let (fleet, owner) = (Arc::clone(self), self.origin.by());
+        let reserved = self.run(async move { reservation::reserve(&fleet.members, &spec, &owner, &cancel).await });
+        reserved.await.unwrap_or(Err(Error::Cancelled { left: None }))
+    }
+
+    /// Looks at a reservation; never waits. `None` if its pools hold nothing of it: it was released, or its time is over.
+    ///
+    /// # Errors
+    /// When a pool cannot be read, or is another one than it was.
+    pub async fn reservation(&self, key: &ReservationKey) -> Result<Option<Reservation>, Error> {
+        self.check_pools(key)?;
+        reservation::look(&self.members, key).await
+    }
+
+    /// Changes a reservation, all or none.
+    ///
+    /// # Errors
+    /// There is no room, or a pool could not be asked: then it is as it was.
+    pub async fn change_reservation(
+        self: &Arc<Self>,
+        key: &ReservationKey,
+        changes: ReservationChanges,
+        cancel: CancellationToken,
+    ) -> Result<Reservation, Error> {
+        self.check_pools(key)?;
+        if let Some(ttl) = changes.ttl {
+            self.check_ttl(ttl)?;
+        }
+        let (fleet, key) = (Arc::clone(self), key.clone());
+        let changed = self.run(async move { reservation::change(&fleet.members, &key, changes, &cancel).await });
+        changed.await.unwrap_or(Err(Error::Cancelled { left: None }))
+    }
+
+    /// Releases a reservation. What is released or over is no error.
+    ///
+    /// # Errors
+    /// When a pool cannot be asked; what it holds ends with its time.
+    pub async fn release(self: &Arc<Self>, key: &ReservationKey) -> Result<(), Error> {
+        self.check_pools(key)?;
+        let (fleet, key) = (Arc::clone(self), key.clone());
+        let released = self.run(async move { reservation::release(&fleet.members, &key).await });
+        released.await.unwrap_or(Err(Error::Cancelled { left: None }))
+    }
+
+    /// Checks that all pools of a reservation are configured.
+    fn check_pools(&self, key: &ReservationKey) -> Result<(), Error> {
+        key.pools.keys().try_for_each(|pool| self.member(pool).map(|_| ()))
     }
 
     /// The UUID of the template that a name or UUID means in a pool.

@@ -109,10 +109,28 @@ impl Lab {
         self.runtime.block_on(future)
     }
 
-    /// All objects of all pools.
+    /// All objects of all pools, without tickets that are released: the highest stays, as the next one is counted from it, and others
+    /// are cleared when somebody comes by.
     #[must_use]
     pub fn world(&self) -> Json {
-        self.control.world()
+        let mut world = self.control.world();
+        let pools = world.as_object_mut().into_iter().flat_map(|pools| pools.values_mut());
+        let records = pools.filter_map(|pool| pool.get_mut("pool")?.as_object_mut());
+        for record in records.flat_map(|records| records.values_mut()) {
+            if let Some(map) = record.get_mut("other_config").and_then(Json::as_object_mut) {
+                let ended = map.keys().filter_map(|key| key.strip_suffix(".released"));
+                let ended: Vec<String> = ended
+                    .filter(|key| key.starts_with("dynvm:ticket."))
+                    .map(str::to_owned)
+                    .collect();
+                map.retain(|key, _| {
+                    !ended
+                        .iter()
+                        .any(|ticket| key.strip_suffix(".released").unwrap_or(key) == ticket)
+                });
+            }
+        }
+        world
     }
 
     /// Where a pool is.

@@ -17,7 +17,6 @@ pub(super) const POOLS: &str = "pools";
 /// One diagnostic, if a value is not what the table promises.
 pub(super) fn spec(planned: &Value) -> Result<ReservationSpec, Diagnostics> {
     Ok(ReservationSpec {
-        id: ulid::Ulid::new(),
         each: each(planned)?,
         servers: servers(planned)?,
         ttl: request::ttl(planned)?,

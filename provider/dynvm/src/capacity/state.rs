@@ -6,23 +6,24 @@ use fleet::{Reservation, ReservationStatus};
 
 use super::request::POOLS;
 
-/// What Terraform knows, overlaid with what the pools show. Of one that is over they show nothing more: what was read before stays.
+/// What Terraform knows of a reservation whose time is over: its pools show nothing more, and what was read before stays.
+pub(super) fn expired(known: &Value) -> Value {
+    known.clone().with("status", "expired")
+}
+
+/// What Terraform knows, overlaid with what the pools show.
 pub(super) fn shown(known: &Value, reservation: &Reservation) -> Value {
-    let known = known.clone().with("status", status(reservation.status));
-    match reservation.status {
-        ReservationStatus::Held | ReservationStatus::UsedUp => {
-            let placements = reservation
-                .placements
-                .iter()
-                .map(|(pool, servers)| (pool.as_str(), Value::from(*servers)));
-            known
-                .with("id", reservation.key.id.to_string())
-                .with("placements", Value::object(placements))
-                .with("used", reservation.used)
-                .with("expires_at", reservation.expires_at.to_string())
-        }
-        ReservationStatus::Expired => known,
-    }
+    let placements = reservation
+        .placements
+        .iter()
+        .map(|(pool, servers)| (pool.as_str(), Value::from(*servers)));
+    known
+        .clone()
+        .with("status", status(reservation.status))
+        .with("id", reservation.key.id.to_string())
+        .with("placements", Value::object(placements))
+        .with("used", reservation.used)
+        .with("expires_at", reservation.expires_at.to_string())
 }
 
 /// The answer to an apply: whatever was planned known is returned as planned. A later refresh corrects what differs.
@@ -49,7 +50,6 @@ fn status(status: ReservationStatus) -> &'static str {
     match status {
         ReservationStatus::Held => "held",
         ReservationStatus::UsedUp => "used_up",
-        ReservationStatus::Expired => "expired",
     }
 }
 
@@ -113,12 +113,7 @@ mod tests {
         let state = shown(&planned(), &reservation(ReservationStatus::Held));
         assert_eq!(state.get("status").as_str(), Some("held"));
         assert_eq!(state.get("placements").get("lab1").as_u64(), Some(3));
-        let nothing = Reservation {
-            placements: Default::default(),
-            used: 0,
-            ..reservation(ReservationStatus::Expired)
-        };
-        assert_eq!(shown(&state, &nothing), state.with("status", "expired"));
+        assert_eq!(expired(&state), state.with("status", "expired"));
     }
 
     #[test]

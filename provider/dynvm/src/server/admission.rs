@@ -85,7 +85,7 @@ impl Admission {
     }
 
     /// Notes that this run applies.
-    pub(super) fn apply(&self) {
+    pub(crate) fn apply(&self) {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = Phase::Apply;
     }
 

@@ -25,7 +25,7 @@ pub(super) fn spec(planned: &Value, ip_timeout: Option<Duration>) -> Result<Serv
         pool: text(planned, "pool"),
         pool_labels: texts(planned, "pool_labels"),
         host: text(planned, "host"),
-        reservation: None,
+        reservation: reservation(planned)?,
         storage: text(planned, "storage"),
         network: text(planned, "network"),
         mac_address: text(planned, "mac_address"),
@@ -43,6 +43,13 @@ pub(super) fn spec(planned: &Value, ip_timeout: Option<Duration>) -> Result<Serv
         create_timeout: TIMEOUTS.get(planned, "create"),
         request_id: ulid::Ulid::new(),
     })
+}
+
+/// The reservation to draw from.
+fn reservation(planned: &Value) -> Result<Option<ulid::Ulid>, Diagnostics> {
+    let id = text(planned, "capacity_id");
+    id.map(|id| id.parse().map_err(|_| unexpected("capacity_id")))
+        .transpose()
 }
 
 /// What a configuration asks of the pools; `None` while a part of it is not known.

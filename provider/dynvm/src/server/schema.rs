@@ -101,6 +101,12 @@ fn size_and_place() -> Vec<Attribute> {
                  of a new server heeds it: one that exists is not moved by another value (the plan warns), nor back by the same one when it has moved \
                  since. `resident_host` is where it runs. Needs the role vm-power-admin.",
             ),
+        Attribute::string("capacity_id")
+            .optional()
+            .rule(Rule::pattern("^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$", "be the `id` of a `dynvm_capacity`"))
+            .describe(
+                "A reservation to draw from: the `id` of a `dynvm_capacity` for servers of this kind. Only the creation heeds it; it fails before its clone if the                  reservation is over or used up. Default: the server takes what room there is.",
+            ),
         Attribute::string("storage")
             .optional_computed()
             .keep()

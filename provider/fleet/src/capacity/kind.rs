@@ -73,6 +73,23 @@ impl Kind {
         }
     }
 
+    /// The kind that a ticket says.
+    pub(crate) fn of_ticket(each: &PerServer, fabric: &Fabric) -> Self {
+        let storage = fabric.srs().iter().filter_map(|(sr, record)| {
+            let bytes = each.disk_bytes.get(&record.uuid)?;
+            Some((sr.clone(), *bytes))
+        });
+        Self {
+            need: Need {
+                cpus: each.vcpus,
+                memory: each.memory_bytes,
+            },
+            os: each.os.clone(),
+            storage: storage.collect(),
+            ..Self::unknown(None, None)
+        }
+    }
+
     /// Adds the disks of the template: where they are, or all on one SR.
     #[must_use]
     pub(crate) fn with_disks(mut self, disks: &Arc<Disks>, on: Option<&Ref<Sr>>) -> Self {

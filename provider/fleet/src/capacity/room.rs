@@ -76,6 +76,19 @@ impl Room {
         }
     }
 
+    /// Takes the room of one server that needs this, on one host.
+    pub(crate) fn hold_one(&mut self, on: usize, need: &Need) {
+        if let Some(row) = self.room.hosts.get_mut(on) {
+            row.put(need, 1);
+        }
+        for row in &mut self.room.storages {
+            row.used += row.per_server;
+        }
+        for ceiling in &mut self.room.ceilings {
+            ceiling.present = ceiling.present.saturating_add(1);
+        }
+    }
+
     /// The room without some hosts.
     pub(crate) fn without(mut self, hosts: &[Ref<Host>]) -> Self {
         for (host, row) in self.hosts.iter().zip(&mut self.room.hosts) {

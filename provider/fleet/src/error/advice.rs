@@ -27,6 +27,7 @@ impl Error {
             Error::NoPoolFits { .. } => "No pool can take the server",
             Error::Full { .. } => "No room",
             Error::Reservation { .. } => "Reservation cannot be used",
+            Error::RoleLacks { .. } => "Role does not suffice",
             Error::TicketLost { .. } => "Tickets contested",
             Error::Refused { .. } => "Setting refused",
             Error::Call { cause, .. } => title_of_cause(cause),
@@ -74,6 +75,10 @@ impl Error {
                 _ => Subject::None,
             },
             Error::Reservation { .. } => Subject::Reservation,
+            Error::RoleLacks { pool, .. } => Subject::Connection {
+                pool: pool.clone(),
+                field: ConnectionField::Username,
+            },
             Error::Refused { subject, .. } => subject.clone(),
             Error::Call { cause, .. } | Error::CloneUnknown { cause, .. } => subject_of_cause(cause),
             Error::NoAddress { missed, .. } => match missed {
@@ -125,6 +130,7 @@ impl Error {
             },
             Error::Full { .. } => "Destroy servers, ask for smaller ones, or add a pool.".into(),
             Error::Reservation { .. } => "Reserve anew, or leave out capacity_id.".into(),
+            Error::RoleLacks { role, .. } => format!("Give the user the role {role}, or go without."),
             Error::TicketLost { .. } => "Find the tool that writes other_config of the pool as a whole.".into(),
             Error::Refused { .. } => "Change the setting, or the template.".into(),
             Error::Call { cause, .. } => hint_of_cause(cause),
@@ -183,6 +189,7 @@ impl Error {
             | Error::Ambiguous { .. }
             | Error::NoPoolFits { .. }
             | Error::Reservation { .. }
+            | Error::RoleLacks { .. }
             | Error::TicketLost { .. }
             | Error::Refused { .. }
             | Error::CreateTimeout { .. }

@@ -198,6 +198,16 @@ pub enum Error {
         /// What is the matter with it.
         why: &'static str,
     },
+    /// The user may not do what it takes.
+    #[error("the user of pool {pool:?} lacks the role {role}: {what}")]
+    RoleLacks {
+        /// The pool.
+        pool: String,
+        /// The role that suffices.
+        role: &'static str,
+        /// What needs it.
+        what: &'static str,
+    },
     /// A ticket did not stay.
     #[error("no ticket stays in the other_config of pool {pool:?}: another tool keeps writing it back as a whole")]
     TicketLost {

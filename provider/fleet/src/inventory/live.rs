@@ -93,6 +93,12 @@ impl Live {
         self.peek(|inventory| Arc::clone(inventory.fabric()))
     }
 
+    /// Waits until the picture has moved on.
+    pub(crate) async fn changed(&self) {
+        // The sender lives as long as this does.
+        let _ = self.moved.subscribe().changed().await;
+    }
+
     /// Looks at the picture as it is, if there is one; asks nobody.
     pub(crate) fn peek<T>(&self, see: impl FnOnce(&Inventory) -> T) -> Option<T> {
         match &*self.state() {

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use xenapi::{Network, Ref, Token, Uuid, Vm};
 
 pub(crate) use self::clock::{later, whole_seconds};
-pub(crate) use self::counter::{Answer, Held, Request};
+pub(crate) use self::counter::{Answer, Around, Held, Request};
 pub(crate) use self::duplicates::serving;
 pub(crate) use self::fabric::{Fabric, HostView};
 pub(crate) use self::ledger::{Ledger, Ours, Place, UnderWay};

@@ -9,10 +9,17 @@
 //! looks before it repeats. Without the role for it (pool-operator) the desk says so once and takes no tickets: then room is held
 //! against nobody outside of this process, as before there were any.
 
+mod change;
 mod desk;
 mod drive;
+mod hold;
 mod spec;
+mod spread;
 mod wait;
+
+pub(crate) use change::change;
+
+pub(crate) use hold::{look, release, reserve};
 
 pub use desk::{Admission, Desk, Pass, Surroundings, Tidied};
 pub use spec::{Reservation, ReservationChanges, ReservationKey, ReservationSpec, ReservationStatus};

@@ -1,17 +1,4 @@
 //! A reservation, in the words of callers: room for servers that are made later, held in several pools at once.
-//!
-//! What callers will ask of a [`Fleet`](crate::Fleet):
-//!
-//! ```text
-//! reserve(self: &Arc<Self>, spec: ReservationSpec, cancel) -> Result<Reservation, Error>
-//!     All or none, over all pools; waits for its turn at most `queue`. What was taken before a failure is given back, or ends with its time.
-//! reservation(&self, key: &ReservationKey) -> Result<Option<Reservation>, Error>
-//!     Never waits. `None` only on the word of every pool of the key that nothing is held, before the time was over.
-//! change_reservation(self: &Arc<Self>, key: &ReservationKey, changes: ReservationChanges, queue, cancel) -> Result<Reservation, Error>
-//!     All or none: after a failure it is as it was.
-//! release(self: &Arc<Self>, key: &ReservationKey, cancel) -> Result<(), Error>
-//!     Already released, or over, is success.
-//! ```
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,8 +12,6 @@ use crate::spec::Wish;
 /// A reservation to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReservationSpec {
-    /// What it will be called.
-    pub id: Ulid,
     /// What each of its servers asks of the pools; no host, storage or network.
     pub each: Wish,
     /// For how many servers.
@@ -78,6 +63,4 @@ pub enum ReservationStatus {
     Held,
     /// It holds, and every place in it is taken.
     UsedUp,
-    /// Its time is over: it holds nothing any more.
-    Expired,
 }

@@ -79,6 +79,8 @@ async fn one_life_in_a_crowded_pool() {
     let links = chain(&counted);
     assert!(links <= 15, "create's longest chain is {links}:\n{}", listed(&requests));
 
+    // It follows the pool no longer.
+    lab.fleet.logout().await;
     lab.control.reset_requests();
     lab.second().read(&server.key()).await.unwrap().unwrap();
     let requests = lab.requests();

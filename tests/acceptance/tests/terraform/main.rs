@@ -11,6 +11,7 @@ mod admission;
 mod certificates;
 mod change;
 mod config_file;
+mod contention;
 mod create;
 mod data;
 mod destroy;
@@ -32,6 +33,7 @@ mod marks;
 mod modules;
 mod place;
 mod refusals;
+mod reservation;
 mod secrets;
 mod sessions;
 

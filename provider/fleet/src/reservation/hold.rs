@@ -1,0 +1,326 @@
+//! Holding room in several pools at once: all or none.
+//!
+//! ```text
+//!  spread over the pools -+-> a ticket in each pool, in the order of their UUIDs -+-> all held
+//!        ^                |                                                      |
+//!        |                +-> no room ------------+                              +-> one refused: the others are released
+//!        |                                        v                                               |
+//!        +---- something changed, time left ---- wait <-------------------------------------------+
+//! ```
+//! Two who reserve in the same pools ask in the same order, so that they do not keep each other out by halves.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
+use xenapi::{Host, Ref};
+
+use super::spread::{Spread, spread};
+use super::{Admission, Desk, Pass, Reservation, ReservationKey, ReservationSpec, ReservationStatus};
+use crate::capacity::{self, Kind, Need, PoolCapacity, Room};
+use crate::error::Error;
+use crate::inventory::{Freshness, Inventory};
+use crate::lease::mint;
+use crate::placement::{self, Candidate, Looks, none_fits, passed_over};
+use crate::pool::{Around, Fabric, Member, later, serving, whole_seconds};
+use crate::ticket::{self, Kind as TicketKind, Ticket};
+
+/// How often another spread is tried at once when somebody else is faster.
+const TRIES: u32 = 3;
+/// How long one who waits goes without a look when nothing seems to change.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// A pass of one pool.
+pub(super) struct Part {
+    pub(super) member: Arc<Member>,
+    pub(super) fabric: Arc<Fabric>,
+    pub(super) pass: Pass,
+}
+
+/// Reserves room, waiting for it at most as long as the wish says.
+pub(crate) async fn reserve(
+    members: &[Arc<Member>],
+    spec: &ReservationSpec,
+    owner: &str,
+    cancel: &CancellationToken,
+) -> Result<Reservation, Error> {
+    let until = Instant::now() + spec.queue;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let error = match once(members, spec, owner, cancel).await? {
+            Ok(parts) => return Ok(made(&parts)),
+            Err(full) => full,
+        };
+        if cancel.is_cancelled() {
+            return Err(Error::Cancelled { left: None });
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() && tries >= TRIES {
+            return Err(error);
+        }
+        if !left.is_zero() {
+            changed(members, left.min(LOOK), cancel).await;
+        }
+    }
+}
+
+/// One try: the parts, or why there is no room.
+async fn once(
+    members: &[Arc<Member>],
+    spec: &ReservationSpec,
+    owner: &str,
+    cancel: &CancellationToken,
+) -> Result<Result<Vec<Part>, Error>, Error> {
+    let members = serving(placement::asked(members, &spec.each)?).await;
+    let Looks { found, reasons } = placement::candidates(&members, &spec.each).await?;
+    if found.is_empty() {
+        return Err(none_fits(reasons));
+    }
+    passed_over(&reasons);
+    let rooms = rooms(&found).await?;
+    let Some(spread) = spread(rooms.clone(), spec.servers) else {
+        return Ok(Err(full(&found, &rooms)));
+    };
+    match take_all(&found, &spread, spec, owner, cancel).await? {
+        Some(parts) => Ok(Ok(parts)),
+        None => Ok(Err(full(&found, &self::rooms(&found).await?))),
+    }
+}
+
+async fn rooms(found: &[Candidate]) -> Result<Vec<(Room, Need)>, Error> {
+    let mut rooms = Vec::with_capacity(found.len());
+    for candidate in found {
+        let room = capacity::room(&candidate.member, &candidate.kind, Freshness::OwnWrites).await?;
+        rooms.push((room, candidate.kind.need));
+    }
+    Ok(rooms)
+}
+
+fn full(found: &[Candidate], rooms: &[(Room, Need)]) -> Error {
+    let names = found.iter().map(|candidate| candidate.member.name());
+    let pools = names
+        .zip(rooms)
+        .map(|(name, (room, need))| PoolCapacity::new(name, room, need));
+    Error::Full {
+        pools: pools.collect(),
+        cause: None,
+    }
+}
+
+/// Takes a ticket in each pool; `None` if one is refused, and nothing is left of the others.
+async fn take_all(
+    found: &[Candidate],
+    spread: &Spread,
+    spec: &ReservationSpec,
+    owner: &str,
+    cancel: &CancellationToken,
+) -> Result<Option<Vec<Part>>, Error> {
+    let mut asked: Vec<(&Candidate, &BTreeMap<Ref<Host>, u32>)> = found
+        .iter()
+        .zip(spread)
+        .filter(|(_, hosts)| !hosts.is_empty())
+        .collect();
+    asked.sort_by_key(|(candidate, _)| candidate.fabric.uuid);
+    let Some((first, _)) = asked.first() else {
+        return Ok(None);
+    };
+    // Its id says when it was made, by a coordinator's clock.
+    let id = mint(first.now);
+    let mut parts = Vec::new();
+    for (candidate, hosts) in asked {
+        let ticket = ticket(candidate, hosts, id, spec.ttl, owner);
+        match take(&candidate.member, &candidate.fabric, &candidate.kind, ticket, cancel).await {
+            Ok(Some(part)) => parts.push(part),
+            Ok(None) => {
+                give_back(&parts).await;
+                return Ok(None);
+            }
+            Err(error) => {
+                give_back(&parts).await;
+                return Err(error);
+            }
+        }
+    }
+    Ok(Some(parts))
+}
+
+fn ticket(candidate: &Candidate, hosts: &BTreeMap<Ref<Host>, u32>, id: Ulid, ttl: Duration, owner: &str) -> Ticket {
+    let fabric = &candidate.fabric;
+    let hosts = hosts
+        .iter()
+        .filter_map(|(host, servers)| Some((fabric.host_uuid(host)?, *servers)));
+    Ticket {
+        id,
+        kind: TicketKind::Reservation,
+        each: candidate.kind.per_server(fabric),
+        hosts: hosts.collect(),
+        until: whole_seconds(later(candidate.now, ttl)),
+        by: owner.to_owned(),
+    }
+}
+
+/// Takes one ticket; `None` if it is refused.
+pub(super) async fn take(
+    member: &Arc<Member>,
+    fabric: &Arc<Fabric>,
+    kind: &Kind,
+    ticket: Ticket,
+    cancel: &CancellationToken,
+) -> Result<Option<Part>, Error> {
+    let desk = member.desk(fabric)?;
+    let around = Around {
+        member,
+        kind: kind.clone(),
+    };
+    let admission = desk.take(ticket, Duration::ZERO, &around, cancel).await?;
+    member.wrote();
+    match admission {
+        Admission::Held(pass) => Ok(Some(Part {
+            member: Arc::clone(member),
+            fabric: Arc::clone(fabric),
+            pass,
+        })),
+        Admission::Refused(_) => Ok(None),
+        Admission::NoRole => Err(Error::RoleLacks {
+            pool: member.name().to_owned(),
+            role: "pool-operator",
+            what: "a reservation is written into the pool's own other_config",
+        }),
+        Admission::Unsettled => Err(Error::TicketLost {
+            pool: member.name().to_owned(),
+        }),
+    }
+}
+
+/// Releases what was taken of something that did not come to be.
+async fn give_back(parts: &[Part]) {
+    for part in parts {
+        let released = async { desk_of(part)?.release(&part.pass).await };
+        if let Err(error) = released.await {
+            tracing::warn!(pool = part.member.name(), %error, "a ticket holds room until its time is over");
+        }
+        part.member.wrote();
+    }
+}
+
+fn desk_of(part: &Part) -> Result<Arc<Desk>, Error> {
+    part.member.desk(&part.fabric)
+}
+
+/// Waits until something changes in one of the pools.
+async fn changed(members: &[Arc<Member>], limit: Duration, cancel: &CancellationToken) {
+    let any = members.iter().map(|member| Box::pin(member.live.changed()));
+    tokio::select! {
+        () = cancel.cancelled() => {}
+        () = tokio::time::sleep(limit) => {}
+        _ = futures::future::select_all(any) => {}
+    }
+}
+
+fn made(parts: &[Part]) -> Reservation {
+    let pools = parts
+        .iter()
+        .map(|part| (part.member.name().to_owned(), part.fabric.uuid));
+    let placements = parts
+        .iter()
+        .map(|part| (part.member.name().to_owned(), part.pass.ticket.servers()));
+    let ends = parts.iter().map(|part| part.pass.ticket.until).min();
+    let id = parts
+        .first()
+        .map(|part| part.pass.ticket.reservation().unwrap_or(part.pass.ticket.id));
+    Reservation {
+        key: ReservationKey {
+            id: id.unwrap_or_default(),
+            pools: pools.collect(),
+        },
+        placements: placements.collect(),
+        used: 0,
+        expires_at: ends.unwrap_or(Timestamp::MAX),
+        status: ReservationStatus::Held,
+    }
+}
+
+/// A reservation's part in one pool, as its inventory shows it.
+pub(super) struct Seen {
+    pub(super) member: Arc<Member>,
+    pub(super) fabric: Arc<Fabric>,
+    pub(super) reserved: ticket::Reserved,
+}
+
+/// Looks for the parts of a reservation in the pools of its key.
+pub(super) async fn parts(members: &[Arc<Member>], key: &ReservationKey) -> Result<Vec<Seen>, Error> {
+    let mut seen = Vec::new();
+    for member in members {
+        let expected = key.pools.get(member.name());
+        if !key.pools.is_empty() && expected.is_none() {
+            continue;
+        }
+        let now = member.now().await?;
+        let see = |inventory: &Inventory| {
+            let reserved = ticket::reserved(inventory.board(), now, key.id, &inventory.served());
+            (Arc::clone(inventory.fabric()), reserved)
+        };
+        let (fabric, reserved) = member.live.look(member, Freshness::OwnWrites, see).await?;
+        if let Some(expected) = expected.filter(|expected| **expected != fabric.uuid) {
+            return Err(Error::OtherPool {
+                pool: member.name().to_owned(),
+                expected: *expected,
+                found: fabric.uuid,
+            });
+        }
+        seen.extend(reserved.map(|reserved| Seen {
+            member: Arc::clone(member),
+            fabric,
+            reserved,
+        }));
+    }
+    Ok(seen)
+}
+
+/// A reservation as its pools show it; `None` if none of them holds anything of it.
+pub(crate) async fn look(members: &[Arc<Member>], key: &ReservationKey) -> Result<Option<Reservation>, Error> {
+    Ok(shown(&parts(members, key).await?, key))
+}
+
+pub(super) fn shown(parts: &[Seen], key: &ReservationKey) -> Option<Reservation> {
+    let ends = parts.iter().map(|part| part.reserved.ticket.until).min()?;
+    let placed: u32 = parts.iter().map(|part| part.reserved.ticket.servers()).sum();
+    let used: u32 = parts.iter().map(|part| part.reserved.used).sum();
+    let placements = parts
+        .iter()
+        .map(|part| (part.member.name().to_owned(), part.reserved.ticket.servers()));
+    let pools = parts
+        .iter()
+        .map(|part| (part.member.name().to_owned(), part.fabric.uuid));
+    Some(Reservation {
+        key: ReservationKey {
+            id: key.id,
+            pools: pools.collect(),
+        },
+        placements: placements.collect(),
+        used,
+        expires_at: ends,
+        status: if used >= placed {
+            ReservationStatus::UsedUp
+        } else {
+            ReservationStatus::Held
+        },
+    })
+}
+
+/// Releases all of a reservation. What is not there any more is released.
+pub(crate) async fn release(members: &[Arc<Member>], key: &ReservationKey) -> Result<(), Error> {
+    for member in members {
+        if key.pools.is_empty() || key.pools.contains_key(member.name()) {
+            let fabric = member.fabric().await?;
+            member.desk(&fabric)?.release_reservation(key.id).await?;
+            member.wrote();
+        }
+    }
+    Ok(())
+}
