@@ -1,17 +1,26 @@
 //! How a pool is used: not before it is needed, by one session for each process, and left in the end.
 
-use acceptance::{Lab, under_each_tool};
+use acceptance::{Lab, assert_unchanged, under_each_tool};
 use sim::{FaultKind, FaultRule};
 
 use crate::SERVER;
 
 #[test]
-fn a_plan_of_a_new_server_asks_no_pool() {
+fn a_plan_only_looks_and_only_for_new_servers() {
     under_each_tool(|tool| {
         let lab = Lab::standard();
+        let before = lab.world();
         let workspace = lab.workspace(tool, &[SERVER]);
         workspace.try_plan().expect_code(0);
+        assert!(!lab.methods().is_empty(), "what is free is asked for");
+        assert_unchanged(&lab, &before);
+        workspace.apply();
+        lab.forget_requests();
+        workspace
+            .run(&["plan", "-refresh=false", "-input=false", "-json"])
+            .expect_code(0);
         assert!(lab.methods().is_empty(), "{:?}", lab.methods());
+        workspace.destroy();
     });
 }
 
@@ -27,7 +36,7 @@ fn every_login_ends_in_a_logout() {
             (count("session.login_with_password"), count("session.logout"))
         };
         workspace.apply();
-        assert_eq!(counts(), (1, 1), "the plan needs no pool, the apply one session");
+        assert_eq!(counts(), (2, 2), "one session for the plan, one for the apply");
         lab.forget_requests();
         workspace.expect_empty_plan();
         assert_eq!(counts(), (1, 1), "one session for all reads");
@@ -53,7 +62,7 @@ fn a_session_says_who_opened_it() {
             wire.heard().contains("dynvm-provider/0."),
             "the originator of the login"
         );
-        assert_eq!(wire.sessions().len(), 1, "one session for all of it");
+        assert_eq!(wire.sessions().len(), 2, "one session for the plan, one for the apply");
         workspace.destroy();
     });
 }
