@@ -37,7 +37,7 @@ pub(crate) fn rows(place: &Place) -> Result<Vec<Row>> {
             .zip(points.last())
             .map(|((few, first), (many, last))| last / many * few / first);
         let what = format!("{name}: CPU time per server of 3,000 over that of 100");
-        Row::new(20, &what, Measure::of(Unit::Count, growth))
+        Row::new(20, &what, Measure::of(Unit::Ratio, growth))
             .bar(Bar::AtMost(1.0))
             .scale(scale)
             .curve(name, points)

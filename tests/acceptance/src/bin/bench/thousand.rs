@@ -193,7 +193,7 @@ fn changes(rounds: &[Round]) -> Vec<Row> {
     let uneven = Row::new(
         16,
         "work of the busiest SR for it over the mean of the 8",
-        Measure::of(Unit::Count, rounds.iter().map(|round| round.create.unevenness)),
+        Measure::of(Unit::Ratio, rounds.iter().map(|round| round.create.unevenness)),
     )
     .bar(Bar::AtMost(UNEVEN))
     .note("Which pool takes a server is dynvm's to say, and the bound is that of the busiest SR: this is what a bad choice adds to it.");

@@ -10,6 +10,7 @@ pub(crate) enum Unit {
     Seconds,
     Milliseconds,
     Count,
+    Ratio,
     Bytes,
     Mebibytes,
 }
@@ -23,6 +24,7 @@ impl Unit {
             Self::Milliseconds => format!("{value:.1} ms"),
             Self::Count if value.fract() == 0.0 => format!("{value:.0}"),
             Self::Count => format!("{value:.2}"),
+            Self::Ratio => format!("{value:.3}"),
             Self::Bytes if value >= 10_240.0 => format!("{:.1} KiB", value / 1024.0),
             Self::Bytes => format!("{value:.0} B"),
             Self::Mebibytes => format!("{value:.1} MiB"),
@@ -34,7 +36,7 @@ impl Unit {
         match self {
             Self::Seconds => "s",
             Self::Milliseconds => "ms",
-            Self::Count => "",
+            Self::Count | Self::Ratio => "",
             Self::Bytes => "B",
             Self::Mebibytes => "MiB",
         }
