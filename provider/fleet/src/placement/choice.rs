@@ -48,7 +48,12 @@ pub(crate) async fn choose(
     }
     let mut refused = Vec::new();
     for _ in 0..PLACES {
-        let (candidate, place) = with_room(&candidates, choosing, &refused).await?;
+        let found = with_room(&candidates, choosing, &refused).await;
+        let (candidate, place) = match (found, terms.draws_from) {
+            // On its own hosts nothing is left.
+            (Err(Error::Full { .. }), Some(of)) => return Err(used_up(of)),
+            (found, _) => found?,
+        };
         let Some(host) = place.host().filter(|_| candidate.member.may_choose_host()) else {
             return Ok(Chosen {
                 candidate,
@@ -84,11 +89,15 @@ pub(crate) async fn choose(
         }
     }
     match terms.draws_from {
-        Some(of) => Err(Error::Reservation {
-            id: of.to_string(),
-            why: "is used up",
-        }),
+        Some(of) => Err(used_up(of)),
         None => Err(full(&candidates).await),
+    }
+}
+
+fn used_up(of: Ulid) -> Error {
+    Error::Reservation {
+        id: of.to_string(),
+        why: "is used up",
     }
 }
 
