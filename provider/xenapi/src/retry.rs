@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::session::{Session, Sessions};
-use crate::transport::{Call, Collect, One, Repeat, Transport, Upload};
+use crate::transport::{Call, Collect, Heard, One, Repeat, Transport, Upload};
 use crate::wire::FromWire;
 
 /// xapi serves 800 connections and then stops accepting; several processes share them.
@@ -130,13 +130,23 @@ impl Caller {
             .await
             .map_err(late)?
             .map_err(|error| (error, None))?;
-        let result = self
-            .transport
-            .post(&session.door, Some(&session.id), call, collect)
-            .await;
+        let result = self.ask(&session, call, collect).await;
         match result {
             Ok(()) => Ok(session.generation),
             Err(error) => Err((error, Some(session))),
+        }
+    }
+
+    /// Makes one request on a session.
+    async fn ask(&self, session: &Session, call: &Call, collect: &mut dyn Collect) -> Result<(), Error> {
+        let heard = self.transport.ask(&session.door, Some(&session.id), call, collect);
+        match heard.await? {
+            Heard::Answer => Ok(()),
+            // The pool is not what it was at the login: the next call logs in anew, and finds out again.
+            Heard::OtherWire => {
+                self.sessions.forget(session.generation);
+                Err(self.transport.wrong_wire(call))
+            }
         }
     }
 
@@ -153,10 +163,7 @@ impl Caller {
 
     /// Makes one request on the given session, for the long poll that must know on which one it was.
     pub(crate) async fn once(&self, session: &Session, call: &Call, collect: &mut dyn Collect) -> Result<(), Error> {
-        let result = self
-            .transport
-            .post(&session.door, Some(&session.id), call, collect)
-            .await;
+        let result = self.ask(session, call, collect).await;
         if let Err(error) = &result {
             self.note(error, session);
         }

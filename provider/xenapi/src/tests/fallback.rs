@@ -142,8 +142,16 @@ async fn a_choice_is_kept_to() {
 }
 
 #[tokio::test]
-async fn a_write_that_is_answered_in_xml_is_not_made_again() {
-    let server = Server::xapi(Wire::Json, |_| no_xml()).await;
+async fn a_write_that_is_answered_in_xml_is_not_made_again_but_the_next_call_finds_out() {
+    // A pool that is replaced by an older one while a session is held.
+    let logins = AtomicUsize::new(0);
+    let server = Server::start(Wire::Json, move |seen| match (seen.wire, seen.method.as_str()) {
+        (Wire::Json, LOGIN) if logins.fetch_add(1, Ordering::SeqCst) == 0 => ok(SESSION),
+        (Wire::Json, _) => no_xml(),
+        (Wire::Xml, LOGIN) => ok(SESSION),
+        (Wire::Xml, _) => ok(""),
+    })
+    .await;
     let pool = pool(&server, WireChoice::Auto);
     let error = pool
         .vm()
@@ -152,7 +160,15 @@ async fn a_write_that_is_answered_in_xml_is_not_made_again() {
         .unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Malformed(_)), "{error}");
     assert_eq!(error.outcome(), Outcome::MaybeSent);
-    assert_eq!(wires(&server), [seen(Wire::Json, LOGIN), seen(Wire::Json, "VM.clone")]);
+    pool.vm().add_tags(&vm(), "t").await.unwrap();
+    let expected = [
+        seen(Wire::Json, LOGIN),
+        seen(Wire::Json, "VM.clone"),
+        seen(Wire::Json, LOGIN),
+        seen(Wire::Xml, LOGIN),
+        seen(Wire::Xml, "VM.add_tags"),
+    ];
+    assert_eq!(wires(&server), expected);
 }
 
 #[tokio::test]
