@@ -2,7 +2,7 @@
 //!
 //! - `config` reads the provider's configuration and the environment, once, into validated settings.
 //! - `server` is the resource `dynvm_server`, `data` holds the data sources; both translate and decide nothing about pools.
-//! - `capacity` is the resource `dynvm_capacity`, as far as values go; it is offered once a fleet can hold room.
+//! - `capacity` is the resource `dynvm_capacity`: room that is held for later.
 //! - `chronicle` writes the history.
 //! - `diagnose` turns failures of [`fleet`] into diagnostics.
 //! - [`pages`] are the reference pages, made from the tables.

@@ -8,7 +8,7 @@ use engine::constraint::Constraint;
 use engine::diagnostics::{Diagnostic, Diagnostics};
 use engine::rule::Rule;
 use engine::schema::{Attribute, Schema};
-use fleet::{CapacityQuery, Image, LabelChoice, PoolCapacity};
+use fleet::{CapacityQuery, HostCapacity, Image, LabelChoice, PoolCapacity, StorageCapacity};
 use plugin::provider::{Context, DataAnswer, DataSource};
 
 use crate::diagnose;
@@ -117,7 +117,42 @@ fn pool() -> Vec<Attribute> {
         number("memory_total_mib", "Memory in MiB."),
         number("storage_free_bytes", "Free bytes of the storage repository that limits most."),
         number("storage_total_bytes", "Its size in bytes."),
+        number("reserved", "Servers for which reservations hold room; it is not available to others."),
         number("in_progress", "Servers of dynvm that are being created."),
+        Attribute::object_list("hosts", host()).computed().describe(
+            "The same for each host, sorted by name: how many servers its CPUs and memory take, storage and ceilings aside.",
+        ),
+        Attribute::object_list("storages", storage()).computed().describe(
+            "The same for each storage repository that such a server needs, sorted by name. What thin disks of servers may still grow by counts as used.",
+        ),
+    ]
+}
+
+fn host() -> Vec<Attribute> {
+    let number = |name: &str, what: &str| Attribute::integer(name).computed().describe(what);
+    vec![
+        Attribute::string("host").computed().describe("The host's name."),
+        number("available", "How many more servers it takes."),
+        Attribute::string("limited_by").computed().describe(
+            "What is in the way of more: `cpu`, `memory`, `storage` (it does not see the server's), `network` (it does not have the server's) or `host_disabled`.",
+        ),
+        number("cpus_free", "Virtual CPUs that can still be handed out."),
+        number("memory_free_mib", "Free memory in MiB."),
+    ]
+}
+
+fn storage() -> Vec<Attribute> {
+    let number = |name: &str, what: &str| Attribute::integer(name).computed().describe(what);
+    vec![
+        Attribute::string("storage")
+            .computed()
+            .describe("The storage repository's name."),
+        number(
+            "available",
+            "How many more servers it takes; null if it does not know its size and sets no limit.",
+        ),
+        number("free_bytes", "Free bytes, without those that are kept free."),
+        number("total_bytes", "Its size in bytes."),
     ]
 }
 
@@ -164,7 +199,29 @@ fn row(lab: &Lab, pool: &PoolCapacity) -> Value {
         ("memory_total_mib", pool.memory_total_mib.into()),
         ("storage_free_bytes", pool.storage_free_bytes.into()),
         ("storage_total_bytes", pool.storage_total_bytes.into()),
+        ("reserved", pool.reserved.into()),
         ("in_progress", pool.in_progress.into()),
+        ("hosts", Value::list(pool.hosts.iter().map(host_row))),
+        ("storages", Value::list(pool.storages.iter().map(storage_row))),
+    ])
+}
+
+fn host_row(host: &HostCapacity) -> Value {
+    Value::object([
+        ("host", host.host.as_str().into()),
+        ("available", host.available.into()),
+        ("limited_by", host.limited_by.as_str().into()),
+        ("cpus_free", host.cpus_free.into()),
+        ("memory_free_mib", host.memory_free_mib.into()),
+    ])
+}
+
+fn storage_row(storage: &StorageCapacity) -> Value {
+    Value::object([
+        ("storage", storage.storage.as_str().into()),
+        ("available", storage.available.into()),
+        ("free_bytes", storage.free_bytes.into()),
+        ("total_bytes", storage.total_bytes.into()),
     ])
 }
 

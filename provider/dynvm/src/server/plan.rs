@@ -130,14 +130,11 @@ async fn room(lab: &Lab, draft: &Draft<'_>, private: &Private, found: &mut Diagn
         return;
     }
     let config = draft.config();
-    // What draws from a reservation has its room, whatever else there is.
-    if !config.get("capacity_id").is_null() {
-        return;
-    }
     let Some(wish) = request::wish(config) else {
         return;
     };
-    let room = if identity::is_of_a_server(private) {
+    // What draws from a reservation has its room, whatever else there is.
+    let room = if identity::is_of_a_server(private) || !config.get("capacity_id").is_null() {
         Room::Inherited
     } else {
         Room::New
