@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use sim::{Control, Options, PoolAddress, RequestRecord, Simulator, World};
 use tokio::runtime::Runtime;
@@ -49,6 +50,16 @@ pub fn standard_world() -> World {
         time_scale: TIME_SCALE,
         ..World::default_lab()
     }
+}
+
+/// The ticket that an entry of a pool's `other_config` shows to be released or over.
+fn ended_ticket(key: &str, value: &Json) -> Option<String> {
+    let released = key.strip_suffix(".released");
+    let ticket = released.unwrap_or(key).strip_prefix("dynvm:ticket.")?;
+    let ticket_of = || serde_json::from_str::<Json>(value.as_str()?).ok();
+    let until = ticket_of().and_then(|ticket| ticket["until"].as_str()?.parse::<Timestamp>().ok());
+    let is_over = released.is_some() || until.is_some_and(|until| until <= Timestamp::now());
+    is_over.then(|| format!("dynvm:ticket.{ticket}"))
 }
 
 impl Lab {
@@ -109,8 +120,8 @@ impl Lab {
         self.runtime.block_on(future)
     }
 
-    /// All objects of all pools, without tickets that are released: the highest stays, as the next one is counted from it, and others
-    /// are cleared when somebody comes by.
+    /// All objects of all pools, without tickets that are released or over: the highest stays, as the next one is counted from it, and
+    /// others are cleared when somebody comes by.
     #[must_use]
     pub fn world(&self) -> Json {
         let mut world = self.control.world();
@@ -118,16 +129,8 @@ impl Lab {
         let records = pools.filter_map(|pool| pool.get_mut("pool")?.as_object_mut());
         for record in records.flat_map(|records| records.values_mut()) {
             if let Some(map) = record.get_mut("other_config").and_then(Json::as_object_mut) {
-                let ended = map.keys().filter_map(|key| key.strip_suffix(".released"));
-                let ended: Vec<String> = ended
-                    .filter(|key| key.starts_with("dynvm:ticket."))
-                    .map(str::to_owned)
-                    .collect();
-                map.retain(|key, _| {
-                    !ended
-                        .iter()
-                        .any(|ticket| key.strip_suffix(".released").unwrap_or(key) == ticket)
-                });
+                let ended: BTreeSet<String> = map.iter().filter_map(|(key, value)| ended_ticket(key, value)).collect();
+                map.retain(|key, _| !ended.contains(key.strip_suffix(".released").unwrap_or(key)));
             }
         }
         world

@@ -37,6 +37,25 @@ pub(crate) struct Terms {
     pub(crate) owner: String,
 }
 
+impl Chosen {
+    fn new(candidate: Candidate, place: Place, held: Option<Held>) -> Self {
+        Self { candidate, place, held }
+    }
+}
+
+impl Terms {
+    /// What is asked for at the counter.
+    fn request(&self, candidate: &Candidate, host: &Ref<Host>) -> Request {
+        Request {
+            kind: candidate.kind.clone(),
+            host: host.clone(),
+            draws_from: self.draws_from,
+            lasts: self.lasts,
+            owner: self.owner.clone(),
+        }
+    }
+}
+
 /// Chooses the least loaded pool and host that has room, and takes a ticket for it.
 pub(crate) async fn choose(
     mut candidates: Vec<Candidate>,
@@ -55,34 +74,11 @@ pub(crate) async fn choose(
             (found, _) => found?,
         };
         let Some(host) = place.host().filter(|_| candidate.member.may_choose_host()) else {
-            return Ok(Chosen {
-                candidate,
-                place,
-                held: None,
-            });
+            return Ok(Chosen::new(candidate, place, None));
         };
-        let request = Request {
-            kind: candidate.kind.clone(),
-            host: host.clone(),
-            draws_from: terms.draws_from,
-            lasts: terms.lasts,
-            owner: terms.owner.clone(),
-        };
-        match candidate.member.ask(request).await? {
-            Answer::Held(held) => {
-                return Ok(Chosen {
-                    candidate,
-                    place,
-                    held: Some(held),
-                });
-            }
-            Answer::Without => {
-                return Ok(Chosen {
-                    candidate,
-                    place,
-                    held: None,
-                });
-            }
+        match candidate.member.ask(terms.request(&candidate, &host)).await? {
+            Answer::Held(held) => return Ok(Chosen::new(candidate, place, Some(held))),
+            Answer::Without => return Ok(Chosen::new(candidate, place, None)),
             Answer::Refused(Refusal::NoRoom | Refusal::Over) => {}
             Answer::Refused(Refusal::UsedUp) => refused.push(host),
             Answer::Refused(Refusal::ReservationGone) => return Err(gone(terms)),
@@ -115,6 +111,9 @@ async fn reserved(candidates: Vec<Candidate>, of: Ulid) -> Result<Vec<Candidate>
         let member = Arc::clone(&candidate.member);
         let see = |inventory: &Inventory| {
             let reserved = ticket::reserved(inventory.board(), candidate.now, of, &inventory.served())?;
+            if reserved.ticket.each != candidate.kind.per_server(inventory.fabric()) {
+                return None;
+            }
             let hosts = inventory
                 .fabric()
                 .hosts()
@@ -129,7 +128,7 @@ async fn reserved(candidates: Vec<Candidate>, of: Ulid) -> Result<Vec<Candidate>
     if found.is_empty() {
         return Err(Error::Reservation {
             id: of.to_string(),
-            why: "holds no room in a pool that could take this server: it was released, its time is over, or it is for others",
+            why: "holds no room for such a server: it was released, its time is over, or it is for another kind",
         });
     }
     Ok(found)

@@ -103,9 +103,20 @@ fn kill(tool: &Tool, death: Death, prepare: fn(&Lab)) -> BTreeMap<String, String
     left
 }
 
+/// A resource without an object is nothing but a trace of a plan that was not answered.
 fn is_in_state(workspace: &Workspace) -> bool {
     let state = fs::read_to_string(workspace.in_module("terraform.tfstate"));
-    state.is_ok_and(|text| text.contains("\"dynvm_server\""))
+    let state: Json = state
+        .ok()
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default();
+    let resources = state["resources"].as_array().into_iter().flatten();
+    resources.into_iter().any(|resource| {
+        let has_object = resource["instances"]
+            .as_array()
+            .is_some_and(|objects| !objects.is_empty());
+        resource["type"] == "dynvm_server" && has_object
+    })
 }
 
 /// What a create that was killed has left: VMs that say until when they may be, and disks that are theirs.

@@ -126,3 +126,17 @@ fn without_the_role_it_says_which() {
         workspace.destroy();
     });
 }
+
+#[test]
+fn only_servers_of_its_kind_draw_from_it() {
+    under_each_tool(|tool| {
+        let lab = scarce();
+        let before = lab.world();
+        let workspace = lab.workspace(tool, &[]);
+        let larger = module(2, 1).replace("  wait_for_ip", "  cpus = 4\n  wait_for_ip");
+        workspace.main(&[&lab.provider().to_string(), &larger]);
+        workspace.try_apply().expect_code(1).expect_text("another kind");
+        workspace.destroy();
+        assert_unchanged(&lab, &before);
+    });
+}
