@@ -129,7 +129,7 @@ impl Admission {
                 plan.beyond += 1;
                 beyond(number, fit, &reasons(&pools, &unreachable, lacking), severity).into()
             }
-            (Foresight::Unknown, Some(severity)) => silent(config, &unreachable, severity),
+            (Foresight::Unknown, Some(_)) => silent(config, &unreachable),
         });
         told.unwrap_or_default()
     }
@@ -219,14 +219,10 @@ fn reasons(pools: &[Obstacle], unreachable: &[(String, Error)], lacking: &[&str]
     reasons
 }
 
-/// No pool can be asked. A server that names its pool goes nowhere else: that weighs as much as no room. Any other is worth trying.
-fn silent(config: &Value, pools: &[(String, Error)], severity: Severity) -> Diagnostics {
+/// No pool can be asked. A server that names its pool goes nowhere else: that is an error. Any other is worth trying.
+fn silent(config: &Value, pools: &[(String, Error)]) -> Diagnostics {
     if config.get("pool").is_set() {
-        let told = pools.iter().map(|(_, error)| Diagnostic {
-            severity,
-            ..diagnose::error(error)
-        });
-        return told.collect();
+        return pools.iter().map(|(_, error)| diagnose::error(error)).collect();
     }
     let reasons: Vec<String> = pools.iter().map(|(pool, error)| format!("{pool}: {error}")).collect();
     let warning = || {
@@ -313,7 +309,7 @@ mod tests {
                 Policy::Warn,
                 "warning: No room for a new server",
                 "warning: No pool can be asked",
-                "warning: No pool",
+                "error: No pool",
             ),
             (
                 Policy::Error,
