@@ -153,6 +153,14 @@ impl Pool {
         self.caller.sessions().endpoint()
     }
 
+    /// Logs in, unless there is a session.
+    ///
+    /// # Errors
+    /// The login failed.
+    pub async fn connect(&self) -> Result<(), Error> {
+        self.caller.sessions().get().await.map(drop)
+    }
+
     /// Demands that every later login finds the pool with this UUID; another one behind the address is
     /// [`ErrorKind::OtherPool`].
     pub fn pin_identity(&self, uuid: Uuid) {

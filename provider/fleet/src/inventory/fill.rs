@@ -7,9 +7,9 @@ use xenapi::{Filter, Interest, Ref, Subscription, Vm, VmRecord};
 
 use super::guests::Guests;
 use super::servers::{Servers, is_marked};
-use super::{FOLLOWED, Inventory};
+use super::{Inventory, OF_SERVERS};
 use crate::error::{Error, VmName};
-use crate::pool::{Fabric, Member, related};
+use crate::pool::{CLASSES, Fabric, Member, related};
 
 /// How long a listing of a whole pool may take.
 const LISTING: Duration = Duration::from_secs(60);
@@ -18,7 +18,8 @@ const LISTING: Duration = Duration::from_secs(60);
 pub(super) async fn fill(member: &Arc<Member>) -> Result<(Inventory, Subscription), Error> {
     let client = member.client()?;
     let fabric = member.fabric().await?;
-    let events = client.watcher().subscribe(Interest::classes(&FOLLOWED).with_tokens());
+    let followed = [&CLASSES[..], &OF_SERVERS].concat();
+    let events = client.watcher().subscribe(Interest::classes(&followed).with_tokens());
     let fabric = since(member, fabric, &events).await?;
     let writes = member.writes();
     let mut guests = Guests::default();

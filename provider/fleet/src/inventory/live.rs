@@ -59,12 +59,13 @@ impl Live {
         freshness: Freshness,
         see: impl Fn(&Inventory) -> T,
     ) -> Result<T, Error> {
+        // What is written from now on need not be seen: else somebody who writes all the time would keep this reader waiting for ever.
+        let wanted = match freshness {
+            Freshness::Seen => 0,
+            Freshness::OwnWrites => member.writes(),
+        };
         loop {
             self.filled(member).await?;
-            let wanted = match freshness {
-                Freshness::Seen => 0,
-                Freshness::OwnWrites => member.writes(),
-            };
             match self.peek(|inventory| (inventory.writes >= wanted).then(|| see(inventory))) {
                 Some(Some(seen)) => return Ok(seen),
                 Some(None) => self.catch_up(member, wanted).await?,

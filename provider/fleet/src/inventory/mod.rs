@@ -30,15 +30,8 @@ pub(crate) use self::servers::Servers;
 use crate::pool::{Fabric, Loaded};
 use crate::ticket::{Board, Served};
 
-/// What is followed.
-const FOLLOWED: [EventClass; 12] = [
-    EventClass::Pool,
-    EventClass::Host,
-    EventClass::HostMetrics,
-    EventClass::Sr,
-    EventClass::Pbd,
-    EventClass::Network,
-    EventClass::Pif,
+/// What is followed besides the classes of the fabric.
+const OF_SERVERS: [EventClass; 5] = [
     EventClass::Vm,
     EventClass::VmGuestMetrics,
     EventClass::Vbd,

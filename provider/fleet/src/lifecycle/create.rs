@@ -142,6 +142,7 @@ fn tell(steps: &UnboundedSender<Progress>, step: Option<Progress>) {
 async fn undo(plan: &Plan, made: &Made, steps: &UnboundedSender<Progress>) -> Result<(), Error> {
     let begun = Instant::now();
     undo::undo(plan, made).await?;
+    plan.place.has_no_vm();
     let took = begun.elapsed();
     let undone = made.server(&plan.fabric);
     tell(steps, undone.map(|server| Progress::Undone { server, took }));

@@ -34,7 +34,7 @@ const TOGETHER: usize = 8;
 #[derive(Default)]
 pub(crate) struct Counter {
     line: Mutex<Line>,
-    /// All that were asked for, from before they are seen by anybody.
+    /// Those that are not released, from before they are seen by anybody.
     tickets: Mutex<BTreeSet<Ulid>>,
 }
 
@@ -112,6 +112,14 @@ impl Counter {
         self.tickets.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// A ticket that was released holds nothing; one whose release failed holds as those of others do.
+    fn forget(&self, ticket: Ulid) {
+        self.tickets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&ticket);
+    }
+
     fn mint(&self, now: Timestamp) -> Ulid {
         let id = mint(now);
         self.tickets.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
@@ -156,6 +164,7 @@ impl Share {
         if let Err(error) = self.desk.release(&self.pass).await {
             tracing::warn!(pool = self.member.name(), %error, "a ticket holds room until its time is over");
         }
+        self.member.counter.forget(self.pass.ticket.id);
         self.member.wrote();
     }
 }
@@ -281,10 +290,14 @@ async fn ticket_for(member: &Arc<Member>, requests: &[Request]) -> Result<(Arc<D
         member,
         kind: first.kind.clone().on_host(None),
     };
+    let id = ticket.id;
     let admission = desk
         .take(ticket, Duration::ZERO, &around, &CancellationToken::new())
-        .await?;
-    Ok((desk, admission))
+        .await;
+    if !matches!(admission, Ok(Admission::Held(_))) {
+        member.counter.forget(id);
+    }
+    Ok((desk, admission?))
 }
 
 /// A pool as the desk asks about it.

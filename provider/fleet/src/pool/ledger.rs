@@ -140,6 +140,11 @@ impl Place {
             .change(self.id, |entry| entry.server.vm = Some(VmId { reference, uuid }));
     }
 
+    /// Says that it has no VM any more: what had been made is gone.
+    pub(crate) fn has_no_vm(&self) {
+        self.ledger.change(self.id, |entry| entry.server.vm = None);
+    }
+
     /// The host that was chosen.
     pub(crate) fn host(&self) -> Option<Ref<Host>> {
         let entries = self.ledger.entries();

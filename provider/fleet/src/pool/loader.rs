@@ -118,7 +118,7 @@ impl Loader {
 async fn drive(member: Arc<Member>) {
     let is_first = member.loader.state().batches == 0;
     if is_first {
-        tokio::time::sleep(GATHER).await;
+        gather(&member).await;
     }
     loop {
         let (batch, is_one_of_many) = {
@@ -139,6 +139,17 @@ async fn drive(member: Arc<Member>) {
         };
         ask(&member, rest).await;
     }
+}
+
+/// Waits for company: nothing can be asked before the login anyway, and callers that start together arrive meanwhile. Whether that
+/// failed the first call tells.
+async fn gather(member: &Member) {
+    let connected = async {
+        if let Ok(client) = member.client() {
+            drop(client.connect().await);
+        }
+    };
+    tokio::join!(tokio::time::sleep(GATHER), connected);
 }
 
 /// Answers what the inventory holds; gives back the rest. An inventory that cannot be had answers nothing.

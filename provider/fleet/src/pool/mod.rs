@@ -20,7 +20,7 @@ use xenapi::{Network, Ref, Token, Uuid, Vm};
 pub(crate) use self::clock::{later, whole_seconds};
 pub(crate) use self::counter::{Answer, Around, Held, Request};
 pub(crate) use self::duplicates::serving;
-pub(crate) use self::fabric::{Fabric, HostView};
+pub(crate) use self::fabric::{CLASSES, Fabric, HostView};
 pub(crate) use self::ledger::{Ledger, Ours, Place, UnderWay};
 pub(crate) use self::loader::{Loaded, marks_of, related};
 pub(crate) use self::template::{Disks, Template};

@@ -52,15 +52,16 @@ pub(crate) async fn reserve(
     let mut tries = 0;
     loop {
         tries += 1;
-        let error = match once(members, spec, owner, cancel).await? {
-            Ok(parts) => return Ok(made(&parts)),
-            Err(full) => full,
+        let (error, is_worth_another) = match once(members, spec, owner, cancel).await? {
+            Outcome::Held(parts) => return Ok(made(&parts)),
+            Outcome::Full(error) => (error, false),
+            Outcome::Beaten(error) => (error, tries < TRIES),
         };
         if cancel.is_cancelled() {
             return Err(Error::Cancelled { left: None });
         }
         let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() && tries >= TRIES {
+        if left.is_zero() && !is_worth_another {
             return Err(error);
         }
         if !left.is_zero() {
@@ -69,13 +70,22 @@ pub(crate) async fn reserve(
     }
 }
 
-/// One try: the parts, or why there is no room.
+/// What came of one try.
+enum Outcome {
+    Held(Vec<Part>),
+    /// There is no room for all of them.
+    Full(Error),
+    /// There was, and somebody else was faster.
+    Beaten(Error),
+}
+
+/// One try.
 async fn once(
     members: &[Arc<Member>],
     spec: &ReservationSpec,
     owner: &str,
     cancel: &CancellationToken,
-) -> Result<Result<Vec<Part>, Error>, Error> {
+) -> Result<Outcome, Error> {
     let members = serving(placement::asked(members, &spec.each)?).await;
     let Looks { found, reasons } = placement::candidates(&members, &spec.each).await?;
     if found.is_empty() {
@@ -84,11 +94,11 @@ async fn once(
     passed_over(&reasons);
     let rooms = rooms(&found).await?;
     let Some(spread) = spread(rooms.clone(), spec.servers) else {
-        return Ok(Err(full(&found, &rooms)));
+        return Ok(Outcome::Full(full(&found, &rooms)));
     };
     match take_all(&found, &spread, spec, owner, cancel).await? {
-        Some(parts) => Ok(Ok(parts)),
-        None => Ok(Err(full(&found, &self::rooms(&found).await?))),
+        Some(parts) => Ok(Outcome::Held(parts)),
+        None => Ok(Outcome::Beaten(full(&found, &self::rooms(&found).await?))),
     }
 }
 
@@ -315,12 +325,19 @@ pub(super) fn shown(parts: &[Seen], key: &ReservationKey) -> Option<Reservation>
 
 /// Releases all of a reservation. What is not there any more is released.
 pub(crate) async fn release(members: &[Arc<Member>], key: &ReservationKey) -> Result<(), Error> {
+    let mut released = Ok(());
     for member in members {
         if key.pools.is_empty() || key.pools.contains_key(member.name()) {
-            let fabric = member.fabric().await?;
-            member.desk(&fabric)?.release_reservation(key.id).await?;
-            member.wrote();
+            // One pool that cannot be asked keeps nobody from the others.
+            released = released.and(release_in(member, key).await);
         }
     }
+    released
+}
+
+async fn release_in(member: &Arc<Member>, key: &ReservationKey) -> Result<(), Error> {
+    let fabric = member.fabric().await?;
+    member.desk(&fabric)?.release_reservation(key.id).await?;
+    member.wrote();
     Ok(())
 }
