@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::inventory::{Freshness, Inventory};
 use crate::lease::mint;
 use crate::reservation::{Admission, Desk, Pass, Surroundings};
-use crate::ticket::{Kind as TicketKind, Refusal, Ticket};
+use crate::ticket::{Board, Kind as TicketKind, Refusal, Ticket};
 
 /// How many servers one ticket is for at most: what it holds for one that fails it holds until the last of the others runs.
 const TOGETHER: usize = 8;
@@ -34,8 +34,17 @@ const TOGETHER: usize = 8;
 #[derive(Default)]
 pub(crate) struct Counter {
     line: Mutex<Line>,
-    /// Those that are not released, from before they are seen by anybody.
-    tickets: Mutex<BTreeSet<Ulid>>,
+    /// This process's own, from before they are seen by anybody until they are seen to be released.
+    tickets: Mutex<BTreeMap<Ulid, Own>>,
+}
+
+/// What has become of a ticket of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Own {
+    /// It is being taken, or it holds.
+    Held,
+    /// It was released; the picture may lag behind.
+    Released,
 }
 
 #[derive(Default)]
@@ -107,23 +116,25 @@ impl Counter {
         told.await.unwrap_or(Err(Error::Cancelled { left: None }))
     }
 
-    /// The tickets that are this process's.
-    pub(crate) fn tickets(&self) -> BTreeSet<Ulid> {
-        self.tickets.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// A ticket that was released holds nothing; one whose release failed holds as those of others do.
-    fn forget(&self, ticket: Ulid) {
-        self.tickets
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&ticket);
+    /// The tickets that are this process's, as far as a board may show them still.
+    pub(crate) fn tickets(&self, board: &Board) -> BTreeSet<Ulid> {
+        let mut tickets = self.own();
+        tickets.retain(|id, own| *own == Own::Held || board.numbers_of(*id).next().is_some());
+        tickets.keys().copied().collect()
     }
 
     fn mint(&self, now: Timestamp) -> Ulid {
         let id = mint(now);
-        self.tickets.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        self.own().insert(id, Own::Held);
         id
+    }
+
+    fn released(&self, ticket: Ulid) {
+        self.own().insert(ticket, Own::Released);
+    }
+
+    fn own(&self) -> MutexGuard<'_, BTreeMap<Ulid, Own>> {
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {
@@ -164,7 +175,7 @@ impl Share {
         if let Err(error) = self.desk.release(&self.pass).await {
             tracing::warn!(pool = self.member.name(), %error, "a ticket holds room until its time is over");
         }
-        self.member.counter.forget(self.pass.ticket.id);
+        self.member.counter.released(self.pass.ticket.id);
         self.member.wrote();
     }
 }
@@ -295,7 +306,7 @@ async fn ticket_for(member: &Arc<Member>, requests: &[Request]) -> Result<(Arc<D
         .take(ticket, Duration::ZERO, &around, &CancellationToken::new())
         .await;
     if !matches!(admission, Ok(Admission::Held(_))) {
-        member.counter.forget(id);
+        member.counter.released(id);
     }
     Ok((desk, admission?))
 }

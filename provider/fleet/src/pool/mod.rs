@@ -229,7 +229,7 @@ impl Member {
     pub(crate) fn ours(&self, inventory: &Inventory) -> Ours {
         Ours {
             servers: self.ledger.under_way(inventory),
-            tickets: self.counter.tickets(),
+            tickets: self.counter.tickets(inventory.board()),
         }
     }
 
