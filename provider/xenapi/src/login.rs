@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tracing::debug;
+use tracing::warn;
 
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Outcome};
@@ -117,7 +117,7 @@ impl Login {
     }
 
     fn fall_back(&self) -> Wire {
-        debug!(pool = %self.pool, "JSON-RPC was not understood: the login is made again in XML-RPC");
+        warn!(pool = %self.pool, "JSON-RPC was not understood: the login is made again in XML-RPC");
         Wire::Xml
     }
 

@@ -8,6 +8,10 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// How long a connection may be silent.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// Holds one state, without locks.
 #[derive(Debug)]
@@ -60,8 +64,9 @@ fn serve(listener: &TcpListener, ends: &AtomicBool) {
     }
 }
 
-/// Answers the one request of a connection.
+/// Answers the one request of a connection. One who says nothing keeps nobody else waiting.
 fn answer(connection: &TcpStream, state: &mut Option<Vec<u8>>) -> io::Result<()> {
+    connection.set_read_timeout(Some(SILENCE))?;
     let mut from = BufReader::new(connection);
     let mut line = String::new();
     from.read_line(&mut line)?;

@@ -3,6 +3,7 @@
 use cty::Value;
 use engine::diagnostics::Diagnostics;
 use engine::private::Private;
+use fleet::ReservationChanges;
 use jiff::Timestamp;
 use plugin::provider::{Applied, Context, CreateRequest, DeleteRequest, ReadAnswer, ReadRequest, UpdateRequest};
 
@@ -79,6 +80,11 @@ pub(super) async fn update(settings: &SharedSettings, request: UpdateRequest, cx
         config,
         mut private,
     } = request;
+    match request::changes(&prior, &planned) {
+        // Options of the configuration alone: no pool has to hear of it.
+        Ok(changes) if changes == ReservationChanges::default() => return Applied::done(planned, private),
+        Ok(_) | Err(_) => {}
+    }
     let changed = async {
         let (lab, key) = (settings.lab()?, request::key(&prior, &private)?);
         let changes = request::changes(&prior, &planned)?;
@@ -100,6 +106,9 @@ pub(super) async fn update(settings: &SharedSettings, request: UpdateRequest, cx
 
 pub(super) async fn delete(settings: &SharedSettings, request: DeleteRequest, cx: &Context) -> Applied {
     let DeleteRequest { prior, private } = request;
+    if prior.get("status").as_str() == Some("expired") {
+        return Applied::deleted();
+    }
     let released = async {
         let (lab, key) = (settings.lab()?, request::key(&prior, &private)?);
         tokio::select! {

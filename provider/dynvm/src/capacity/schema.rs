@@ -1,6 +1,8 @@
 //! The attribute table of the resource `dynvm_capacity`.
 
-use cty::Type;
+use std::time::Duration;
+
+use cty::{Type, Value};
 use engine::constraint::Constraint;
 use engine::equality::Equality;
 use engine::rule::Rule;
@@ -13,7 +15,7 @@ use crate::server::schema::in_whole_seconds;
 pub(crate) const TIMEOUTS: Timeouts = Timeouts::new(&[(
     "create",
     "0s",
-    "Waiting for room, first come, first served; with `0s` what does not fit fails at once",
+    "Waiting for room: it is looked for again whenever something changes; with `0s` what does not fit fails at once",
 )]);
 
 /// The table.
@@ -38,6 +40,7 @@ fn reserved() -> Vec<Attribute> {
             .default("1h")
             .rule(Rule::positive_duration())
             .rule(Rule::custom(in_whole_seconds, "be in whole seconds"))
+            .rule(Rule::custom(a_minute_or_more, "be a minute or more"))
             .equality(Equality::Duration)
             .describe(
                 "How long it holds, from the moment that it was made. At most the provider's `max_ttl`. Changes in place; of a reservation that is over, a change \
@@ -45,6 +48,16 @@ fn reserved() -> Vec<Attribute> {
             ),
         TIMEOUTS.attribute(),
     ]
+}
+
+/// Nobody relies on a ticket in its last half minute, so a shorter one would hold nothing.
+fn a_minute_or_more(ttl: &Value) -> Result<(), String> {
+    let duration = ttl.as_str().and_then(|text| engine::duration::parse(text).ok());
+    match duration {
+        Some(duration) if duration < Duration::from_secs(60) => Err("must be a minute or more".to_owned()),
+        // What is no duration breaks another rule.
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn kind() -> Vec<Attribute> {

@@ -85,20 +85,19 @@ pub(super) fn of_hold(fabric: &Fabric, hold: &Hold) -> Vec<Coming> {
 
 /// A server of another process: what it is going to take, if no ticket holds that.
 pub(super) fn of_other(inventory: &Inventory, (vm, born): (&Ref<Vm>, &Born), now: Timestamp) -> Option<Coming> {
-    let needs = born.ticket.and_then(|ticket| inventory.board().needs_of(ticket));
-    if let Some(needs) = needs {
-        // Between its marks and those of its disks the ticket has let go of the disks already.
-        let is_without_disks = !inventory.servers().has_own_disk(born.vm);
-        return is_without_disks.then(|| Coming {
-            storage: disks(inventory.fabric(), needs, 1),
-            ..Coming::default()
-        });
-    }
+    let board = inventory.board();
+    let needs = born.ticket.and_then(|ticket| board.needs_of(ticket));
+    // Between its marks and those of its disks the ticket has let go of the disks already.
+    let storage = needs
+        .filter(|_| !inventory.servers().has_own_disk(born.vm))
+        .map(|needs| disks(inventory.fabric(), needs, 1));
+    let is_held = board.live(now).any(|(_, ticket)| Some(ticket.id) == born.ticket);
     let is_coming = born.creating_until.is_some_and(|until| until > now) && !inventory.guests().is_placed(vm);
-    let uses = inventory.guests().needs_of(vm).filter(|_| is_coming)?;
-    Some(Coming {
-        cpus: u32::try_from(uses.cpus).unwrap_or(u32::MAX),
-        memory: uses.memory,
+    let uses = inventory.guests().needs_of(vm).filter(|_| is_coming && !is_held);
+    (storage.is_some() || uses.is_some()).then(|| Coming {
+        cpus: uses.map_or(0, |uses| u32::try_from(uses.cpus).unwrap_or(u32::MAX)),
+        memory: uses.map_or(0, |uses| uses.memory),
+        storage: storage.unwrap_or_default(),
         ..Coming::default()
     })
 }

@@ -44,6 +44,18 @@ impl Chosen {
 }
 
 impl Terms {
+    /// A place that nothing holds against others. From a reservation nobody draws so: its places are given by tickets alone.
+    fn without_ticket(&self, candidate: Candidate, place: Place) -> Result<Chosen, Error> {
+        match self.draws_from {
+            None => Ok(Chosen::new(candidate, place, None)),
+            Some(_) => Err(Error::RoleLacks {
+                pool: candidate.member.name().to_owned(),
+                role: "pool-operator",
+                what: "a server draws from a reservation by a ticket in the pool's own other_config",
+            }),
+        }
+    }
+
     /// What is asked for at the counter.
     fn request(&self, candidate: &Candidate, host: &Ref<Host>) -> Request {
         Request {
@@ -74,11 +86,11 @@ pub(crate) async fn choose(
             (found, _) => found?,
         };
         let Some(host) = place.host().filter(|_| candidate.member.may_choose_host()) else {
-            return Ok(Chosen::new(candidate, place, None));
+            return terms.without_ticket(candidate, place);
         };
         match candidate.member.ask(terms.request(&candidate, &host)).await? {
             Answer::Held(held) => return Ok(Chosen::new(candidate, place, Some(held))),
-            Answer::Without => return Ok(Chosen::new(candidate, place, None)),
+            Answer::Without => return terms.without_ticket(candidate, place),
             Answer::Refused(Refusal::NoRoom | Refusal::Over) => {}
             Answer::Refused(Refusal::UsedUp) => refused.push(host),
             Answer::Refused(Refusal::ReservationGone) => return Err(gone(terms)),

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
@@ -161,7 +162,13 @@ impl Drop for Held {
     fn drop(&mut self) {
         if !self.is_over && self.share.is_last() {
             let share = Arc::clone(&self.share);
-            self.share.member.tasks.spawn(async move { share.release().await });
+            // Without a runtime nothing can be released any more: the ticket ends by its time.
+            if let Ok(runtime) = Handle::try_current() {
+                self.share
+                    .member
+                    .tasks
+                    .spawn_on(async move { share.release().await }, &runtime);
+            }
         }
     }
 }

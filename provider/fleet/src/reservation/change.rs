@@ -1,7 +1,8 @@
 //! Changing a reservation in place: in each pool a new ticket takes the place of the old one, all or none.
 //!
 //! Growing asks for the room of the new ones only: what it holds already counts as its own. Where one pool refuses, those that have
-//! changed are changed back, which is never refused: it asks for nothing that is not held.
+//! changed are changed back. Back to a smaller size that asks for nothing; what one pool has let go meanwhile somebody else may hold,
+//! and then it says so.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub(crate) async fn change(
     for (part, ticket) in present.iter().zip(wanted) {
         let taken = match ticket {
             None => continue,
+            Some(_) if cancel.is_cancelled() => Err(Error::Cancelled { left: None }),
             Some(ticket) => replace(part, ticket, cancel).await,
         };
         match taken {
@@ -73,13 +75,15 @@ async fn wanted(
     if servers > placed {
         grow(present, &mut hosts, servers - placed).await?;
     } else {
-        shrink(&mut hosts, placed - servers);
+        shrink(present, &mut hosts, placed - servers);
     }
     let tickets = present.iter().zip(hosts).map(|(part, hosts)| {
         let old = &part.reserved.ticket;
         let until = changes.ttl.map_or(old.until, |ttl| end(key.id, ttl));
         let is_same = hosts == old.hosts && until == old.until;
-        (!is_same).then(|| Ticket {
+        // Several tickets are what a change has left that died half-way: one takes the place of all.
+        let is_settled = is_same && part.reserved.numbers.len() == 1;
+        (!is_settled).then(|| Ticket {
             hosts,
             until,
             ..old.clone()
@@ -124,12 +128,20 @@ async fn grow(present: &[Seen], hosts: &mut [BTreeMap<Uuid, u32>], more: u32) ->
     Ok(())
 }
 
-/// Takes places away, where there are most.
-fn shrink(hosts: &mut [BTreeMap<Uuid, u32>], less: u32) {
+/// Takes places away: first those that are not used, in the pool that has most of them, and there on the host with most places.
+fn shrink(present: &[Seen], hosts: &mut [BTreeMap<Uuid, u32>], less: u32) {
+    let unused = |at: usize, hosts: &BTreeMap<Uuid, u32>| {
+        let used = present.get(at).map_or(0, |part| part.reserved.used);
+        i64::from(hosts.values().sum::<u32>()) - i64::from(used)
+    };
     for _ in 0..less {
-        let all = hosts.iter_mut().flat_map(BTreeMap::values_mut);
-        if let Some(most) = all.max() {
-            *most = most.saturating_sub(1);
+        let with_places = hosts
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, hosts)| hosts.values().any(|servers| *servers > 0));
+        let most = with_places.max_by_key(|(at, hosts)| unused(*at, hosts));
+        if let Some(servers) = most.and_then(|(_, hosts)| hosts.values_mut().max()) {
+            *servers = servers.saturating_sub(1);
         }
     }
     for hosts in hosts {

@@ -14,7 +14,7 @@ use xenapi::{PoolObject, Ref};
 use super::drive::{Driver, Halt, Nowhere, read};
 use super::wait::Waiting;
 use crate::error::Error;
-use crate::ticket::{Board, Clearing, Line, Machine, Refusal, Released, Releasing, Room, Taken, Taking, Ticket};
+use crate::ticket::{Board, Clearing, Kind, Line, Machine, Refusal, Released, Releasing, Room, Taken, Taking, Ticket};
 
 /// What the desk asks of whoever knows the pool.
 pub trait Surroundings: Sync {
@@ -121,7 +121,15 @@ impl Desk {
                 self.deny(&cause);
                 Ok(Admission::NoRole)
             }
-            Err(Halt::Failed(error)) => Err(error),
+            // Admitted, it holds: what it replaces is released in the background, and never itself.
+            Err(Halt::Failed(error)) => match attempt.taking.admitted() {
+                Some((number, rest)) => {
+                    attempt.is_settled = true;
+                    self.later(rest);
+                    Ok(admission(Taken::Admitted(number), attempt.taking.ticket()))
+                }
+                None => Err(error),
+            },
         }
     }
 
@@ -231,17 +239,24 @@ struct Attempt<'a> {
     is_settled: bool,
 }
 
-impl Drop for Attempt<'_> {
-    fn drop(&mut self) {
-        if let (false, Some(number)) = (self.is_settled, self.taking.number()) {
-            self.desk.later(Releasing::new([(number, self.taking.ticket().id)]));
+impl Attempt<'_> {
+    /// Releases what is left of it in the background. A change that was admitted stays, and what it replaces goes: both gone would be the
+    /// end of the reservation.
+    fn let_go(&mut self) {
+        self.is_settled = true;
+        let is_change = matches!(self.taking.ticket().kind, Kind::Change { .. });
+        match (self.taking.admitted(), self.taking.number()) {
+            (Some((_, replaced)), _) if is_change => self.desk.later(replaced),
+            (_, Some(number)) => self.desk.later(Releasing::new([(number, self.taking.ticket().id)])),
+            (_, None) => {}
         }
     }
 }
 
-impl Pass {
-    /// The ticket that takes the place of this one, the pass of a reservation: with another size or time, once those are changed.
-    pub fn change(&self, id: Ulid) -> Ticket {
-        self.ticket.changed(self.number, id)
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            self.let_go();
+        }
     }
 }

@@ -27,10 +27,12 @@ use crate::inventory::{Freshness, Inventory};
 use crate::lease::mint;
 use crate::placement::{self, Candidate, Looks, none_fits, passed_over};
 use crate::pool::{Around, Fabric, Member, later, serving, whole_seconds};
-use crate::ticket::{self, Kind as TicketKind, Ticket};
+use crate::ticket::{self, Kind as TicketKind, Refusal, Released, Ticket};
 
 /// How often another spread is tried at once when somebody else is faster.
 const TRIES: u32 = 3;
+/// How long after a change one who waits looks.
+const PACE: Duration = Duration::from_secs(1);
 /// How long one who waits goes without a look when nothing seems to change.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -143,6 +145,10 @@ async fn take_all(
     let id = mint(first.now);
     let mut parts = Vec::new();
     for (candidate, hosts) in asked {
+        if cancel.is_cancelled() {
+            give_back(&parts).await;
+            return Err(Error::Cancelled { left: None });
+        }
         let ticket = ticket(candidate, hosts, id, spec.ttl, owner);
         match take(&candidate.member, &candidate.fabric, &candidate.kind, ticket, cancel).await {
             Ok(Some(part)) => parts.push(part),
@@ -183,6 +189,7 @@ pub(super) async fn take(
     cancel: &CancellationToken,
 ) -> Result<Option<Part>, Error> {
     let desk = member.desk(fabric)?;
+    let id = ticket.reservation().unwrap_or(ticket.id);
     let around = Around {
         member,
         kind: kind.clone(),
@@ -195,7 +202,11 @@ pub(super) async fn take(
             fabric: Arc::clone(fabric),
             pass,
         })),
-        Admission::Refused(_) => Ok(None),
+        Admission::Refused(Refusal::Over) => Err(Error::Reservation {
+            id: id.to_string(),
+            why: "would be over by now, or in less than a minute",
+        }),
+        Admission::Refused(Refusal::NoRoom | Refusal::UsedUp | Refusal::ReservationGone) => Ok(None),
         Admission::NoRole => Err(Error::RoleLacks {
             pool: member.name().to_owned(),
             role: "pool-operator",
@@ -222,13 +233,16 @@ fn desk_of(part: &Part) -> Result<Arc<Desk>, Error> {
     part.member.desk(&part.fabric)
 }
 
-/// Waits until something changes in one of the pools.
+/// Waits until something changes in one of the pools, and then a moment: changes come in bursts, and a look costs the pools something.
 async fn changed(members: &[Arc<Member>], limit: Duration, cancel: &CancellationToken) {
     let any = members.iter().map(|member| Box::pin(member.live.changed()));
     tokio::select! {
         () = cancel.cancelled() => {}
         () = tokio::time::sleep(limit) => {}
-        _ = futures::future::select_all(any) => {}
+        () = async {
+            futures::future::select_all(any).await;
+            tokio::time::sleep(PACE).await;
+        } => {}
     }
 }
 
@@ -266,8 +280,7 @@ pub(super) struct Seen {
 pub(super) async fn parts(members: &[Arc<Member>], key: &ReservationKey) -> Result<Vec<Seen>, Error> {
     let mut seen = Vec::new();
     for member in members {
-        let expected = key.pools.get(member.name());
-        if !key.pools.is_empty() && expected.is_none() {
+        if !key.pools.is_empty() && !key.pools.contains_key(member.name()) {
             continue;
         }
         let now = member.now().await?;
@@ -276,13 +289,7 @@ pub(super) async fn parts(members: &[Arc<Member>], key: &ReservationKey) -> Resu
             (Arc::clone(inventory.fabric()), reserved)
         };
         let (fabric, reserved) = member.live.look(member, Freshness::OwnWrites, see).await?;
-        if let Some(expected) = expected.filter(|expected| **expected != fabric.uuid) {
-            return Err(Error::OtherPool {
-                pool: member.name().to_owned(),
-                expected: *expected,
-                found: fabric.uuid,
-            });
-        }
+        same_pool(member, &fabric, key)?;
         seen.extend(reserved.map(|reserved| Seen {
             member: Arc::clone(member),
             fabric,
@@ -299,7 +306,9 @@ pub(crate) async fn look(members: &[Arc<Member>], key: &ReservationKey) -> Resul
 
 pub(super) fn shown(parts: &[Seen], key: &ReservationKey) -> Option<Reservation> {
     let ends = parts.iter().map(|part| part.reserved.ticket.until).min()?;
-    let placed: u32 = parts.iter().map(|part| part.reserved.ticket.servers()).sum();
+    let is_used_up = parts
+        .iter()
+        .all(|part| part.reserved.used >= part.reserved.ticket.servers());
     let used: u32 = parts.iter().map(|part| part.reserved.used).sum();
     let placements = parts
         .iter()
@@ -315,7 +324,7 @@ pub(super) fn shown(parts: &[Seen], key: &ReservationKey) -> Option<Reservation>
         placements: placements.collect(),
         used,
         expires_at: ends,
-        status: if used >= placed {
+        status: if is_used_up {
             ReservationStatus::UsedUp
         } else {
             ReservationStatus::Held
@@ -337,7 +346,26 @@ pub(crate) async fn release(members: &[Arc<Member>], key: &ReservationKey) -> Re
 
 async fn release_in(member: &Arc<Member>, key: &ReservationKey) -> Result<(), Error> {
     let fabric = member.fabric().await?;
-    member.desk(&fabric)?.release_reservation(key.id).await?;
+    same_pool(member, &fabric, key)?;
+    let released = member.desk(&fabric)?.release_reservation(key.id).await?;
     member.wrote();
-    Ok(())
+    match released {
+        Released::Surely => Ok(()),
+        Released::Perhaps => Err(Error::Reservation {
+            id: key.id.to_string(),
+            why: "may hold still: the pool did not say whether it was released",
+        }),
+    }
+}
+
+/// Checks that the pool behind an entry is the one that holds the reservation.
+fn same_pool(member: &Arc<Member>, fabric: &Fabric, key: &ReservationKey) -> Result<(), Error> {
+    match key.pools.get(member.name()) {
+        Some(expected) if *expected != fabric.uuid => Err(Error::OtherPool {
+            pool: member.name().to_owned(),
+            expected: *expected,
+            found: fabric.uuid,
+        }),
+        Some(_) | None => Ok(()),
+    }
 }

@@ -88,7 +88,7 @@ impl fmt::Display for Refusal {
 pub struct Reserved {
     /// The numbers of its tickets; more than one while it is being changed.
     pub numbers: BTreeSet<u64>,
-    /// The latest of its tickets.
+    /// The earliest of its tickets, which was admitted.
     pub ticket: Ticket,
     /// Servers that exist, or are being created, in its room.
     pub used: u32,
@@ -125,11 +125,12 @@ pub fn holds(board: &Board, now: Timestamp, servers: &[Served]) -> Vec<Hold> {
 pub fn reserved(board: &Board, now: Timestamp, of: Ulid, servers: &[Served]) -> Option<Reserved> {
     let sight = Sight { board, now, servers };
     let tickets: Vec<(u64, &Ticket)> = sight.tickets_of(of).collect();
-    let (_, latest) = tickets.last()?;
+    // While it is being changed the former size counts: whether the later one was admitted nobody can see.
+    let (_, present) = tickets.first()?;
     let drawn = sight.drawn(of, u64::MAX);
     Some(Reserved {
         numbers: tickets.iter().map(|(number, _)| *number).collect(),
-        ticket: (*latest).clone(),
+        ticket: (*present).clone(),
         used: sight.made_in(of).servers.saturating_add(drawn.servers),
     })
 }
@@ -412,7 +413,11 @@ mod tests {
         ];
         let servers = [made(2, Some(1)), made(7, Some(1)), made(8, None)];
         let found = reserved(&board(&tickets, &[]), at(0), Ulid(1), &servers).unwrap();
-        assert_eq!((found.used, found.ticket.servers()), (3, 4));
+        assert_eq!(
+            (found.used, found.ticket.servers()),
+            (3, 3),
+            "a change may never have been admitted"
+        );
         assert_eq!(found.numbers, BTreeSet::from([1, 3]));
         assert_eq!(reserved(&board(&tickets, &[]), at(1000), Ulid(1), &servers), None);
         let held = holds(&board(&tickets, &[]), at(0), &servers);

@@ -106,6 +106,20 @@ impl Taking {
         }
     }
 
+    /// When it is admitted: its number, and the releases that are left to be made of what it replaces. From then on it holds, whatever
+    /// becomes of those.
+    pub fn admitted(&self) -> Option<(u64, Releasing)> {
+        match &self.phase {
+            Phase::Releasing(rest, Taken::Admitted(number)) => Some((*number, rest.clone())),
+            Phase::Read
+            | Phase::Adding(_)
+            | Phase::Looking(..)
+            | Phase::Waiting(..)
+            | Phase::Releasing(..)
+            | Phase::Over(_) => None,
+        }
+    }
+
     fn hear(&mut self, phase: Phase, heard: &Heard<'_>) -> Phase {
         match (phase, heard) {
             (Phase::Read, Heard::Read(board, now)) => match self.find(board) {

@@ -246,7 +246,7 @@ async fn a_reservation_is_changed_drawn_from_and_released() {
     let lab = Lab::small().await;
     let desk = desk(&lab).await;
     let small = held(&desk, ticket(1, Kind::Reservation, 1), 3).await;
-    let mut larger = small.change(Ulid(2));
+    let mut larger = small.ticket.changed(small.number, Ulid(2));
     larger.hosts.values_mut().for_each(|servers| *servers = 3);
     let large = held(&desk, larger.clone(), 3).await;
     assert_eq!((large.number, live(&desk).await), (2, vec![2]));

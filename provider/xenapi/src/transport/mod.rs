@@ -276,10 +276,11 @@ impl Transport {
         let response = sent.map_err(|error| self.send_error(endpoint, call, &error))?;
         let status = response.status();
         if status != reqwest::StatusCode::OK {
-            let outcome = if status.is_server_error() {
-                Outcome::MaybeSent
-            } else {
+            // Only a refusal says that nothing was done; a 202 of something in between does not.
+            let outcome = if status.is_client_error() || status.is_redirection() {
                 Outcome::Rejected
+            } else {
+                Outcome::MaybeSent
             };
             return Err(self.error(call, ErrorKind::Http(status.as_u16()), outcome));
         }

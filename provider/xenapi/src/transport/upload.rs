@@ -135,10 +135,10 @@ impl Transport {
                     .map_err(|_| malformed("it sends the transfer nowhere", Outcome::Rejected))
             }
             other => {
-                let outcome = if other.is_server_error() {
-                    Outcome::MaybeSent
-                } else {
+                let outcome = if other.is_client_error() || other.is_redirection() {
                     Outcome::Rejected
+                } else {
+                    Outcome::MaybeSent
                 };
                 Err(self.error(call, ErrorKind::Http(other.as_u16()), outcome))
             }

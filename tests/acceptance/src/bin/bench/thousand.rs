@@ -247,7 +247,7 @@ fn looks(number: u8, what: &str, rounds: &[Round], of: fn(&Round) -> &Look) -> V
             measure(Unit::Count, &|look| look.requests),
         )
         .bar(Bar::AtMost(10.0))
-        .note("Of the pool that received most, with the servers of the row before, at `-parallelism=100`."),
+        .note("Of the pool that received most, with the servers of row 16, at `-parallelism=100`."),
         Row::new(
             number,
             "CPU time of the provider for it",
