@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use ulid::Ulid;
 use xenapi::{Host, Ref, Sr, Vm};
 
 use crate::inventory::{Born, Inventory};
@@ -31,7 +32,12 @@ pub(super) fn holds(inventory: &Inventory, ours: &Ours, now: Timestamp) -> Vec<H
 /// The servers of this process that are under way, what the tickets of others hold, and servers of others that are being created
 /// without a ticket.
 pub(super) fn coming(inventory: &Inventory, ours: &Ours, holds: &[Hold], now: Timestamp) -> Vec<Coming> {
-    let mut all: Vec<Coming> = ours.servers.iter().map(|entry| of_own(inventory, entry)).collect();
+    let is_held = |of: Ulid| holds.iter().any(|hold| hold.reservation == Some(of));
+    let own = ours.servers.iter().map(|entry| match entry.reservation {
+        Some(of) if is_held(of) => of_drawn(inventory, entry),
+        Some(_) | None => of_own(inventory, entry),
+    });
+    let mut all: Vec<Coming> = own.collect();
     all.extend(holds.iter().flat_map(|hold| of_hold(inventory.fabric(), hold)));
     let is_own = |vm: &Ref<Vm>| {
         let mut known = ours.servers.iter().filter_map(|entry| entry.vm.as_ref());
@@ -58,6 +64,24 @@ fn of_own(inventory: &Inventory, entry: &UnderWay) -> Coming {
         },
         os: entry.os.clone(),
         servers: u32::from(!is_there),
+    }
+}
+
+/// A server of this process that is made in a reservation which holds its room: what it takes is counted there, but for its disks
+/// between its marks and theirs.
+fn of_drawn(inventory: &Inventory, entry: &UnderWay) -> Coming {
+    let there = entry
+        .vm
+        .as_ref()
+        .filter(|vm| inventory.guests().server(&vm.reference).is_some());
+    let is_without_disks = there.is_some_and(|vm| !inventory.servers().has_own_disk(vm.uuid));
+    Coming {
+        storage: if is_without_disks {
+            entry.storage.clone()
+        } else {
+            BTreeMap::new()
+        },
+        ..Coming::default()
     }
 }
 

@@ -27,6 +27,7 @@ impl Error {
             Error::NoPoolFits { .. } => "No pool can take the server",
             Error::Full { .. } => "No room",
             Error::Reservation { .. } => "Reservation cannot be used",
+            Error::Unsteady { .. } => "Pool cannot be looked at",
             Error::RoleLacks { .. } => "Role does not suffice",
             Error::TicketLost { .. } => "Tickets contested",
             Error::Refused { .. } => "Setting refused",
@@ -95,6 +96,7 @@ impl Error {
             }
             Error::NoPools
             | Error::Full { .. }
+            | Error::Unsteady { .. }
             | Error::TicketLost { .. }
             | Error::CreateTimeout { .. }
             | Error::Timeout { .. }
@@ -130,6 +132,7 @@ impl Error {
             },
             Error::Full { .. } => "Destroy servers, ask for smaller ones, or add a pool.".into(),
             Error::Reservation { .. } => "Reserve anew, or leave out capacity_id.".into(),
+            Error::Unsteady { .. } => "Apply again; look at whether the coordinator restarts or is overloaded.".into(),
             Error::RoleLacks { role, .. } => format!("Give the user the role {role}, or go without."),
             Error::TicketLost { .. } => "Find the tool that writes other_config of the pool as a whole.".into(),
             Error::Refused { .. } => "Change the setting, or the template.".into(),
@@ -190,6 +193,7 @@ impl Error {
             | Error::NoPoolFits { .. }
             | Error::Reservation { .. }
             | Error::RoleLacks { .. }
+            | Error::Unsteady { .. }
             | Error::TicketLost { .. }
             | Error::Refused { .. }
             | Error::CreateTimeout { .. }

@@ -190,6 +190,12 @@ pub enum Error {
         /// What the pool said, when it was the pool that refused.
         cause: Option<xenapi::Error>,
     },
+    /// A pool's events are lost time and again.
+    #[error("the pool {pool:?} cannot be looked at: its events are lost time and again while it is read")]
+    Unsteady {
+        /// The pool.
+        pool: String,
+    },
     /// A reservation cannot be drawn from.
     #[error("the reservation {id} {why}")]
     Reservation {

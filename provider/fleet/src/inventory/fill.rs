@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use xenapi::{Filter, Interest, Ref, Subscription, Vm, VmRecord};
+use tokio::time::Instant;
+use xenapi::{Filter, Interest, Loss, Notice, Ref, Subscription, Vm, VmRecord};
 
 use super::guests::Guests;
 use super::servers::{Servers, is_marked};
@@ -17,11 +18,17 @@ const LISTING: Duration = Duration::from_secs(60);
 /// Reads everything. The subscription is there before the first look, so that what changes meanwhile is told by it.
 pub(super) async fn fill(member: &Arc<Member>) -> Result<(Inventory, Subscription), Error> {
     let client = member.client()?;
+    let begun = Instant::now();
+    let writes = member.writes();
     let fabric = member.fabric().await?;
     let followed = [&CLASSES[..], &OF_SERVERS].concat();
-    let events = client.watcher().subscribe(Interest::classes(&followed).with_tokens());
+    let mut events = client.watcher().subscribe(Interest::classes(&followed).with_tokens());
+    if events.since().is_none() {
+        listening(&mut events).await?;
+    }
     let fabric = since(member, fabric, &events).await?;
-    let writes = member.writes();
+    // What an older fabric lacks the events tell: until then nobody knows which writes are in.
+    let writes = if fabric.taken >= begun { writes } else { 0 };
     let mut guests = Guests::default();
     let mut marked = Vec::new();
     let vms = Filter::is_false("is_a_template");
@@ -46,6 +53,17 @@ pub(super) async fn fill(member: &Arc<Member>) -> Result<(Inventory, Subscriptio
         writes,
     };
     Ok((inventory, events))
+}
+
+/// Waits until events are told at all: what was read before that would have to be read again.
+async fn listening(events: &mut Subscription) -> Result<(), Error> {
+    match events.next().await {
+        Notice::Lost(Loss::Unreachable(cause)) => Err(Error::call("listening to the pool", VmName::unknown(), cause)),
+        Notice::Lost(Loss::Closed) => Err(Error::Cancelled { left: None }),
+        Notice::Change(_) | Notice::Reached(_) | Notice::Lost(Loss::Fresh | Loss::Overflow | Loss::Interrupted) => {
+            Ok(())
+        }
+    }
 }
 
 /// The fabric as of where the events begin: what was read before would lack what changed in between.

@@ -1,5 +1,6 @@
 //! Keeping the inventory: filled by whoever needs it first, followed by one task, read by all.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,10 +12,12 @@ use xenapi::{Loss, Notice, Ref, Subscription, Token, Vdi, VdiRecord};
 use super::Inventory;
 use super::fill::fill;
 use crate::error::{Error, VmName};
-use crate::pool::Member;
+use crate::pool::{Fabric, Member};
 
 /// How long a reader waits for its own writes to be in the picture. After that the picture is made anew.
 const CATCH_UP: Duration = Duration::from_secs(5);
+/// How often a reader looks again whose picture was lost or is behind. A pool that is read anew time and again is told of.
+const TURNS: u32 = 6;
 
 /// Which writes a reader must see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub(crate) enum Freshness {
 /// The inventory of one pool, on its way from empty to followed and back.
 pub(crate) struct Live {
     state: Mutex<State>,
+    /// How many pictures were begun: each has a number of its own, so that nobody takes one for another.
+    begun: AtomicU64,
     /// Tells that the picture has moved on, or ended.
     moved: watch::Sender<()>,
 }
@@ -38,14 +43,15 @@ type Filling = Shared<BoxFuture<'static, Result<(), Error>>>;
 enum State {
     #[default]
     Empty,
-    Filling(Filling),
-    Followed(Box<Inventory>),
+    Filling(u64, Filling),
+    Followed(u64, Box<Inventory>),
 }
 
 impl Default for Live {
     fn default() -> Self {
         Self {
             state: Mutex::default(),
+            begun: AtomicU64::new(0),
             moved: watch::Sender::new(()),
         }
     }
@@ -64,7 +70,7 @@ impl Live {
             Freshness::Seen => 0,
             Freshness::OwnWrites => member.writes(),
         };
-        loop {
+        for _ in 0..TURNS {
             self.filled(member).await?;
             match self.peek(|inventory| (inventory.writes >= wanted).then(|| see(inventory))) {
                 Some(Some(seen)) => return Ok(seen),
@@ -73,6 +79,9 @@ impl Live {
                 None => {}
             }
         }
+        Err(Error::Unsteady {
+            pool: member.name().to_owned(),
+        })
     }
 
     /// Looks at the picture if there is one that holds all own writes; asks nobody.
@@ -84,13 +93,13 @@ impl Live {
 
     /// Keeps these disks in the picture too, as they change.
     pub(crate) fn keep(&self, disks: &[(Ref<Vdi>, VdiRecord)]) {
-        if let State::Followed(inventory) = &mut *self.state() {
+        if let State::Followed(_, inventory) = &mut *self.state() {
             inventory.servers.keep(disks);
         }
     }
 
     /// The fabric, while it is followed.
-    pub(crate) fn fabric(&self) -> Option<Arc<crate::pool::Fabric>> {
+    pub(crate) fn fabric(&self) -> Option<Arc<Fabric>> {
         self.peek(|inventory| Arc::clone(inventory.fabric()))
     }
 
@@ -103,8 +112,8 @@ impl Live {
     /// Looks at the picture as it is, if there is one; asks nobody.
     pub(crate) fn peek<T>(&self, see: impl FnOnce(&Inventory) -> T) -> Option<T> {
         match &*self.state() {
-            State::Followed(inventory) => Some(see(inventory)),
-            State::Empty | State::Filling(_) => None,
+            State::Followed(_, inventory) => Some(see(inventory)),
+            State::Empty | State::Filling(..) => None,
         }
     }
 
@@ -112,16 +121,21 @@ impl Live {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the picture, together with all others who need it at the same time.
+    /// Makes the picture, together with all others who need it at the same time. It is made by a task of its own: whoever gives up leaves
+    /// nothing half-way.
     async fn filled(&self, member: &Arc<Member>) -> Result<(), Error> {
         let filling = {
             let mut state = self.state();
             match &*state {
-                State::Followed(_) => return Ok(()),
-                State::Filling(filling) => filling.clone(),
+                State::Followed(..) => return Ok(()),
+                State::Filling(_, filling) => filling.clone(),
                 State::Empty => {
-                    let filling = begin(Arc::clone(member)).boxed().shared();
-                    *state = State::Filling(filling.clone());
+                    let serial = self.begun.fetch_add(1, Ordering::AcqRel);
+                    let made = member.followers.spawn(begin(Arc::clone(member), serial));
+                    // The task goes without an answer only when the runtime ends.
+                    let filling = async { made.await.unwrap_or(Err(Error::Cancelled { left: None })) };
+                    let filling = filling.boxed().shared();
+                    *state = State::Filling(serial, filling.clone());
                     filling
                 }
             }
@@ -131,7 +145,9 @@ impl Live {
 
     /// Waits until the picture holds so many of this process's writes.
     async fn catch_up(&self, member: &Arc<Member>, wanted: u64) -> Result<(), Error> {
-        let Some(fabric) = self.fabric() else { return Ok(()) };
+        let Some((serial, fabric)) = self.followed() else {
+            return Ok(());
+        };
         let mut moved = self.moved.subscribe();
         let touched = member.client()?.inject(&fabric.object).await;
         let point =
@@ -144,13 +160,14 @@ impl Live {
         };
         if tokio::time::timeout(CATCH_UP, passed).await.is_err() {
             tracing::warn!(pool = member.name(), "the pool's events are late: it is read anew");
-            self.forget();
-        } else if let State::Followed(inventory) = &mut *self.state()
+            self.forget(serial);
+        } else if let State::Followed(number, inventory) = &mut *self.state()
+            && *number == serial
             && inventory.reached.is_after(&point)
         {
             inventory.writes = inventory.writes.max(wanted);
         } else {
-            self.forget();
+            self.forget(serial);
         }
         Ok(())
     }
@@ -161,36 +178,59 @@ impl Live {
             .unwrap_or(false)
     }
 
-    fn forget(&self) {
-        *self.state() = State::Empty;
+    /// The picture's number and fabric.
+    fn followed(&self) -> Option<(u64, Arc<Fabric>)> {
+        match &*self.state() {
+            State::Followed(serial, inventory) => Some((*serial, Arc::clone(inventory.fabric()))),
+            State::Empty | State::Filling(..) => None,
+        }
+    }
+
+    /// Gives up one picture; another one that has taken its place stays.
+    fn forget(&self, serial: u64) {
+        let mut state = self.state();
+        if matches!(&*state, State::Followed(number, _) if *number == serial) {
+            *state = State::Empty;
+        }
+        drop(state);
         self.moved.send_replace(());
+    }
+
+    /// Ends the filling of that number, if it is still awaited.
+    fn end_filling(&self, serial: u64, state: State) {
+        let mut present = self.state();
+        if matches!(&*present, State::Filling(number, _) if *number == serial) {
+            *present = state;
+        }
     }
 }
 
-async fn begin(member: Arc<Member>) -> Result<(), Error> {
+async fn begin(member: Arc<Member>, serial: u64) -> Result<(), Error> {
     match fill(&member).await {
         Ok((inventory, events)) => {
-            *member.live.state() = State::Followed(Box::new(inventory));
-            member.followers.spawn(follow(Arc::clone(&member), events));
+            member
+                .live
+                .end_filling(serial, State::Followed(serial, Box::new(inventory)));
+            member.followers.spawn(follow(Arc::clone(&member), serial, events));
             Ok(())
         }
         Err(error) => {
-            *member.live.state() = State::Empty;
+            member.live.end_filling(serial, State::Empty);
             Err(error)
         }
     }
 }
 
 /// Puts in what the pool tells, until something may have been missed.
-async fn follow(member: Arc<Member>, mut events: Subscription) {
+async fn follow(member: Arc<Member>, serial: u64, mut events: Subscription) {
     loop {
         let notice = events.next().await;
         let goes_on = match &mut *member.live.state() {
-            State::Followed(inventory) => put_in(inventory, notice),
-            State::Empty | State::Filling(_) => return,
+            State::Followed(number, inventory) if *number == serial => put_in(inventory, notice),
+            State::Followed(..) | State::Empty | State::Filling(..) => return,
         };
         if !goes_on {
-            return member.live.forget();
+            return member.live.forget(serial);
         }
         member.live.moved.send_replace(());
     }

@@ -70,7 +70,9 @@ pub(super) async fn clone(plan: &Plan, made: &mut Option<Made>) -> Result<(), Er
 async fn made_of(plan: &Plan, now: Timestamp, queue: Duration) -> Result<(Asked, Made), Error> {
     let sent = Instant::now();
     plan.member.wrote();
-    let (asked, birth) = asked(plan, now).await?;
+    let asked = asked(plan, now).await;
+    plan.member.wrote();
+    let (asked, birth) = asked?;
     let reference = match &asked {
         Asked::Made(vm) | Asked::HalfMade(vm, _) => vm.clone(),
     };

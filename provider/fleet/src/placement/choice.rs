@@ -152,25 +152,38 @@ async fn with_room(
     choosing: &Mutex<()>,
     refused: &[Ref<Host>],
 ) -> Result<(Candidate, Place), Error> {
-    let mut full = Vec::new();
+    let mut full = None;
+    let mut lost = None;
     for freshness in [Freshness::Seen, Freshness::OwnWrites] {
         for _ in 0..TRIES {
+            let mut seen = Vec::new();
             for candidate in candidates {
-                candidate.member.live.look(&candidate.member, freshness, |_| ()).await?;
+                // A pool that cannot be looked at now keeps nobody from the others.
+                match candidate.member.live.look(&candidate.member, freshness, |_| ()).await {
+                    Ok(()) => seen.push(candidate),
+                    Err(error) => lost = Some(error),
+                }
             }
-            match choose_now(candidates, choosing, refused) {
+            match choose_now(&seen, choosing, refused) {
                 Choice::Made(candidate, place) => return Ok((*candidate, place)),
                 Choice::Full(rooms) => {
-                    full = rooms;
+                    full = Some(rooms);
                     break;
                 }
                 Choice::Lost => {}
             }
         }
     }
-    Err(Error::Full {
-        pools: full,
-        cause: None,
+    Err(match (full, lost) {
+        (Some(pools), _) => Error::Full { pools, cause: None },
+        (None, Some(error)) => error,
+        (None, None) => Error::Unsteady {
+            pool: candidates
+                .iter()
+                .map(|candidate| candidate.member.name())
+                .collect::<Vec<_>>()
+                .join(", "),
+        },
     })
 }
 
@@ -191,13 +204,15 @@ enum Choice {
     Lost,
 }
 
-fn choose_now(candidates: &[Candidate], choosing: &Mutex<()>, refused: &[Ref<Host>]) -> Choice {
+fn choose_now(candidates: &[&Candidate], choosing: &Mutex<()>, refused: &[Ref<Host>]) -> Choice {
     let _choosing = choosing.lock().unwrap_or_else(PoisonError::into_inner);
     let rooms: Option<Vec<Room>> = candidates
         .iter()
         .map(|candidate| room_now(candidate, refused))
         .collect();
-    let Some(rooms) = rooms else { return Choice::Lost };
+    let Some(rooms) = rooms.filter(|rooms| !rooms.is_empty()) else {
+        return Choice::Lost;
+    };
     let needs = candidates.iter().map(|candidate| &candidate.kind.need);
     let offers: Vec<_> = rooms.iter().map(|room| &room.room).zip(needs).collect();
     let chosen = least_loaded(&offers).and_then(|at| Some((candidates.get(at)?, rooms.get(at)?)));
@@ -212,7 +227,7 @@ fn choose_now(candidates: &[Candidate], choosing: &Mutex<()>, refused: &[Ref<Hos
     let first = hosts_in_order(&room.room, &candidate.kind.need).into_iter().next();
     let host = first.and_then(|at| room.hosts.get(at).cloned());
     let place = candidate.member.ledger.enter(UnderWay::new(&candidate.kind, host));
-    Choice::Made(Box::new(candidate.clone()), place)
+    Choice::Made(Box::new((*candidate).clone()), place)
 }
 
 fn room_now(candidate: &Candidate, refused: &[Ref<Host>]) -> Option<Room> {

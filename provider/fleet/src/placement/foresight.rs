@@ -116,7 +116,7 @@ async fn look(
 
 /// Says whether an error tells nothing of the wish, but that a pool did not answer.
 fn is_silence(error: &Error) -> bool {
-    matches!(error, Error::Call { .. })
+    matches!(error, Error::Call { .. } | Error::Unsteady { .. })
 }
 
 fn imagine(

@@ -43,6 +43,8 @@ pub(crate) struct UnderWay {
     pub(crate) os: Option<String>,
     /// Bytes that it takes of each SR.
     pub(crate) storage: BTreeMap<Ref<Sr>, u64>,
+    /// The reservation that it draws from.
+    pub(crate) reservation: Option<Ulid>,
     /// The host that was chosen for it; none where the pool chooses.
     pub(crate) host: Option<Ref<Host>>,
     /// The VM, once it is there.
@@ -78,6 +80,7 @@ impl UnderWay {
             need: kind.need,
             os: kind.os.clone(),
             storage: kind.storage.clone(),
+            reservation: kind.reservation.as_ref().map(|(of, _)| *of),
             host,
             vm: None,
         }

@@ -21,5 +21,6 @@ mod members;
 mod placing;
 mod promises;
 mod protection;
+mod reserving;
 mod room;
 mod truth;
