@@ -22,7 +22,7 @@ use crate::placement::{self, Outlook};
 use crate::pool::{Member, serving};
 use crate::reservation::{self, Reservation, ReservationChanges, ReservationKey, ReservationSpec};
 use crate::server::Server;
-use crate::spec::{CapacityQuery, Changes, Image, ListFilter, ServerKey, ServerQuery, ServerSpec, Wish};
+use crate::spec::{CapacityQuery, Changes, Image, ListFilter, Reshape, ServerKey, ServerQuery, ServerSpec, Wish};
 use crate::view;
 
 /// How long a logout of one pool may take.
@@ -157,6 +157,14 @@ impl Fleet {
         };
         let updated = self.run(async move { lifecycle::update(&member, &key, &asked, limit, cancel).await });
         updated.await.unwrap_or(Err(failed(Error::Cancelled { left: None })))
+    }
+
+    /// Says what can never be of a change of size or host, before anything is done.
+    ///
+    /// # Errors
+    /// When the server cannot have the size, no host has it, or the host does not reach what the server needs; when the pool cannot be asked.
+    pub async fn may_reshape(&self, key: &ServerKey, wanted: &Reshape) -> Result<(), Error> {
+        lifecycle::possible(self.member(&key.pool)?, key, wanted).await
     }
 
     /// Removes a server with its own disks.

@@ -43,7 +43,7 @@ pub use placement::{Foresight, Imagined, Obstacle, Outlook, Why};
 pub use reservation::{Reservation, ReservationChanges, ReservationKey, ReservationSpec, ReservationStatus};
 pub use server::{AddressSource, Lease, Named, PowerState, Server, Timings};
 pub use spec::{
-    Birth, CapacityQuery, Changes, Family, Image, LabelChoice, ListFilter, ServerKey, ServerQuery, ServerSpec,
-    WaitPolicy, Wish,
+    Birth, CapacityQuery, Changes, Family, Image, LabelChoice, ListFilter, Power, Reshape, ServerKey, ServerQuery,
+    ServerSpec, WaitPolicy, Wish,
 };
 pub use xenapi::Uuid;

@@ -75,6 +75,8 @@ pub struct ServerSpec {
     pub mac_address: Option<String>,
     /// The user's tags.
     pub tags: BTreeSet<String>,
+    /// Start it; else it stays halted, and no address is waited for.
+    pub is_started: bool,
     /// The wait for an address.
     pub wait: WaitPolicy,
     /// How often a clone may be made until one has an address; at least 1.
@@ -134,6 +136,36 @@ pub struct Changes {
     pub renew: bool,
     /// What the caller knows of the server's birth, for a spec that must be written anew.
     pub birth: Option<Birth>,
+    /// Its size, what it does, and where.
+    pub reshape: Option<Reshape>,
+}
+
+/// What a server is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    /// Run.
+    Running,
+    /// Be off.
+    Halted,
+    /// Be off, its memory on disk.
+    Suspended,
+}
+
+/// What a server is to be from now on; `None` leaves as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reshape {
+    /// vCPUs.
+    pub cpus: Option<u32>,
+    /// Memory in MiB.
+    pub memory_mib: Option<u64>,
+    /// What it is to do.
+    pub power: Option<Power>,
+    /// The only host that it may be put on, by name or UUID.
+    pub host: Option<String>,
+    /// Says whether it is to move there if it runs elsewhere; else only a start heeds the host.
+    pub is_moved: bool,
+    /// What to wait for if it is started.
+    pub wait: WaitPolicy,
 }
 
 /// The facts of a server's birth, as somebody else remembers them.

@@ -15,6 +15,7 @@ pub(crate) mod place;
 pub(crate) mod plan;
 mod read;
 pub(crate) mod request;
+mod reshape;
 mod rows;
 pub(crate) mod schema;
 mod state;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cty::Value;
-use engine::diagnostics::{Diagnostic, Diagnostics};
+use engine::diagnostics::Diagnostic;
 use engine::plan::{Action, Draft};
 use fleet::LabelChoice;
 
@@ -15,9 +15,6 @@ use crate::settings::{Lab, Offer};
 
 /// The attribute that asks for labels.
 const LABELS: &str = "pool_labels";
-
-/// The attribute that names a host.
-const HOST: &str = "host";
 
 /// Pools that are looked at, by name.
 type Pools<'l> = BTreeMap<&'l str, &'l Offer>;
@@ -140,30 +137,6 @@ pub(super) fn labels(lab: &Lab, draft: &mut Draft<'_>) {
     }
 }
 
-/// Another host does nothing to a server that exists, and that is said: to replace it would destroy what is on it for a wish about its place.
-pub(super) fn host(draft: &Draft<'_>, found: &mut Diagnostics) {
-    if draft.action() != Action::Update || !draft.is_changed(HOST) || !draft.requires_replace().is_empty() {
-        return;
-    }
-    let Some(host) = draft.config().get(HOST).as_str() else {
-        return;
-    };
-    let resident = draft.prior().get("resident_host").as_str();
-    if resident == Some(host) {
-        return;
-    }
-    found.warning_at(
-        HOST,
-        "Server is not moved",
-        format!(
-            "`{HOST}` says where a new server starts. \"{}\" is there already, and stays on {}: the change is only noted. To have it on \"{host}\", replace \
-             it with `-replace`, which destroys what is on its disks.",
-            draft.prior().get("name").as_str().unwrap_or_default(),
-            resident.map_or_else(|| "the host that its pool chooses".to_owned(), |host| format!("\"{host}\""))
-        ),
-    );
-}
-
 fn list<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
     if names.is_empty() {
@@ -252,28 +225,5 @@ mod tests {
             assert_eq!(paths, expect, "{pool}: {before:?} -> {after:?}");
             assert_eq!(found, [""; 0]);
         }
-    }
-
-    #[tokio::test]
-    async fn another_host_is_noted_and_warns() {
-        let on = |host: &str| [(HOST, Value::from(host))];
-        let state = state(&on("xen11")).await.with("resident_host", "xen11");
-        for (fields, says) in [
-            (on("xen11"), &[][..]),
-            (on("xen12"), &["Server is not moved"]),
-            ([(HOST, Value::Null)], &[]),
-            ([(HOST, Value::unknown())], &[]),
-        ] {
-            let (plan, found) = change(state.clone(), &fields).await;
-            assert_eq!(found, says, "{fields:?}");
-            assert!(plan.requires_replace.is_empty());
-            let expect = state.clone().with(HOST, fields[0].1.clone());
-            assert_eq!(plan.planned, expect, "nothing else changes");
-        }
-        let moved = state.with("resident_host", "xen12");
-        let (_, found) = change(moved.clone(), &on("xen12")).await;
-        assert_eq!(found, [""; 0], "it runs there already");
-        let (_, found) = change(moved, &[on("xen11"), [("network", "other".into())]].concat()).await;
-        assert_eq!(found, [""; 0], "the new one is placed anew");
     }
 }

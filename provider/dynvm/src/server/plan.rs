@@ -8,7 +8,7 @@ use engine::private::Private;
 use fleet::Image;
 
 use super::admission::Room;
-use super::{identity, lease, place, request};
+use super::{identity, lease, place, request, reshape};
 use crate::settings::{Lab, Settings};
 
 /// Private state goes on as it is: when a server is replaced, its destroy is given what is left here by the plan for the new one.
@@ -16,6 +16,9 @@ pub(super) async fn plan(settings: &Settings, draft: &mut Draft<'_>, private: &P
     let mut found = Diagnostics::new();
     if draft.action() == Action::Delete {
         return found;
+    }
+    if draft.action() == Action::Create {
+        reshape::check_create(draft, &mut found);
     }
     match settings {
         Settings::Ready(lab) => {
@@ -28,11 +31,14 @@ pub(super) async fn plan(settings: &Settings, draft: &mut Draft<'_>, private: &P
                 place::labels(lab, draft);
                 template(lab, draft, &mut found).await;
                 full_copy(lab, draft, &mut found).await;
-                place::host(draft, &mut found);
+                reshape::plan(lab, draft, private, &mut found).await;
                 room(lab, draft, private, &mut found).await;
             }
         }
-        Settings::Absent | Settings::Postponed(_) => unknown_ttl(draft),
+        Settings::Absent | Settings::Postponed(_) => {
+            unknown_ttl(draft);
+            reshape::unknowns(draft);
+        }
     }
     lease::plan(settings, draft, &mut found).await;
     found
@@ -210,13 +216,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn size_place_and_image_replace() {
+    async fn place_and_image_replace() {
         let schema = super::super::schema::table();
         let (first, _) = planned(&lab(), &schema, config(&schema, &[("cpus", 2.into())]), Value::Null).await;
         let state = applied(&first);
         for (name, value) in [
-            ("cpus", 4.into()),
-            ("memory_mib", 4096.into()),
+            ("os", "rocky9".into()),
+            ("storage", "other".into()),
             ("network", "other".into()),
         ] {
             let (plan, _) = planned(&lab(), &schema, config(&schema, &[(name, value)]), state.clone()).await;

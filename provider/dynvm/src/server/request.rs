@@ -15,7 +15,6 @@ use super::state::{cidrs, family};
 /// # Errors
 /// One diagnostic, if a value is not what the table promises.
 pub(super) fn spec(planned: &Value, ip_timeout: Option<Duration>) -> Result<ServerSpec, Diagnostics> {
-    let is_ip_configured = planned.get("timeouts").get("ip").is_set();
     Ok(ServerSpec {
         name: required(planned, "name")?,
         image: image(planned)?,
@@ -30,19 +29,26 @@ pub(super) fn spec(planned: &Value, ip_timeout: Option<Duration>) -> Result<Serv
         network: text(planned, "network"),
         mac_address: text(planned, "mac_address"),
         tags: tags(planned),
-        wait: WaitPolicy {
-            for_ip: planned.get("wait_for_ip").as_bool() != Some(false),
-            family: family(planned),
-            cidrs: cidrs(planned),
-            timeout: ip_timeout
-                .filter(|_| !is_ip_configured)
-                .unwrap_or_else(|| TIMEOUTS.get(planned, "ip")),
-        },
+        is_started: planned.get("power_state").as_str() != Some("halted"),
+        wait: wait(planned, ip_timeout),
         ip_attempts: number(planned, "ip_attempts")?.unwrap_or(2),
         keep_on_failure: planned.get("keep_on_failure").as_bool() == Some(true),
         create_timeout: TIMEOUTS.get(planned, "create"),
         request_id: ulid::Ulid::new(),
     })
+}
+
+/// Whether to wait for an address, for which, and how long.
+pub(super) fn wait(planned: &Value, ip_timeout: Option<Duration>) -> WaitPolicy {
+    let is_ip_configured = planned.get("timeouts").get("ip").is_set();
+    WaitPolicy {
+        for_ip: planned.get("wait_for_ip").as_bool() != Some(false),
+        family: family(planned),
+        cidrs: cidrs(planned),
+        timeout: ip_timeout
+            .filter(|_| !is_ip_configured)
+            .unwrap_or_else(|| TIMEOUTS.get(planned, "ip")),
+    }
 }
 
 /// The reservation to draw from.

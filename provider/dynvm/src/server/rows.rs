@@ -186,6 +186,7 @@ mod tests {
                 timeout: Duration::from_secs(400),
             },
             ip_attempts: 2,
+            is_started: true,
             keep_on_failure: false,
             create_timeout: Duration::from_secs(HOUR),
             request_id: ulid::Ulid(7),

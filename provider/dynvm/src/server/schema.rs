@@ -71,14 +71,15 @@ fn size_and_place() -> Vec<Attribute> {
             .optional_computed()
             .keep()
             .rule(Rule::between(1, 1024))
-            .replaces_if_configured()
-            .describe("Virtual CPUs. Default: the template's."),
+            .describe("Virtual CPUs. Default: the template's. Changes in place; a server that runs is restarted for it (the plan warns)."),
         Attribute::integer("memory_mib")
             .optional_computed()
             .keep()
             .rule(Rule::between(16, 16 * 1024 * 1024))
-            .replaces_if_configured()
-            .describe("Memory in MiB. Default: the template's. Another value than the template's needs the role vm-power-admin."),
+            .describe(
+                "Memory in MiB. Default: the template's. Changes in place; a server that runs is restarted for it (the plan warns). Another value than the \
+                 template's needs the role vm-power-admin.",
+            ),
         Attribute::string("pool")
             .optional_computed()
             .keep()
@@ -97,15 +98,24 @@ fn size_and_place() -> Vec<Attribute> {
             .optional()
             .rule(Rule::length(1..=255))
             .describe(
-                "The host to start on, by name or UUID; it is looked for in the pools that may take the server. Default: the pool's choice. Only the start \
-                 of a new server heeds it: one that exists is not moved by another value (the plan warns), nor back by the same one when it has moved \
-                 since. `resident_host` is where it runs. Needs the role vm-power-admin.",
+                "The host to run on, by name or UUID; it is looked for in the pools that may take the server. Default: the least loaded one. Another value \
+                 moves a server that runs there, live, if that host sees its storage and networks; one that is off starts there. It is never read back: a \
+                 server that was moved by others stays where it is until the value changes. `resident_host` is where it runs. Needs the role vm-power-admin.",
             ),
         Attribute::string("capacity_id")
             .optional()
             .rule(Rule::pattern("^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$", "be the `id` of a `dynvm_capacity`"))
             .describe(
                 "A reservation to draw from: the `id` of a `dynvm_capacity` for servers of this kind. Only the creation heeds it; it fails before its clone if the                  reservation is over or used up. Default: the server takes what room there is.",
+            ),
+        Attribute::string("power_state")
+            .optional_computed()
+            .default("running")
+            .rule(Rule::one_of(["running", "halted", "suspended"]))
+            .describe(
+                "What the server does: `running`, `halted` or `suspended` (its memory on disk). Default: `running`. Changes in place; a server that is found \
+                 in another state is brought to this one by the next apply. A server that is to be halted is stopped by its guest within two minutes, then \
+                 hard. A new server can be `running` or `halted`; what is created halted waits for no address.",
             ),
         Attribute::string("storage")
             .optional_computed()

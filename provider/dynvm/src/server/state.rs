@@ -37,6 +37,7 @@ pub(super) fn shown(known: &Value, meant: &Meant, server: &Server) -> Value {
         "ip_addresses",
         Value::list(server.ip_addresses.iter().map(ToString::to_string)),
     );
+    put("power_state", server.power_state.to_string().into());
     put("os_version", server.os_version.clone().into());
     put(
         "template_uuid",

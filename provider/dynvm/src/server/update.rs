@@ -1,4 +1,6 @@
-//! Update in place: name, tags and lease. The guest is not touched.
+//! Update in place: lease, name and tags, which do not touch the guest; then size, power state and host.
+
+use std::time::Duration;
 
 use cty::Value;
 use engine::diagnostics::Diagnostics;
@@ -9,7 +11,7 @@ use plugin::provider::{Applied, Context, UpdateRequest};
 use super::identity::Meant;
 use super::lease::{self, Course};
 use super::schema::TIMEOUTS;
-use super::{chronicled, identity, refused, request, rows, state};
+use super::{chronicled, identity, refused, request, reshape, rows, state};
 use crate::diagnose;
 use crate::settings::SharedSettings;
 
@@ -20,20 +22,18 @@ pub(super) async fn update(settings: &SharedSettings, request: UpdateRequest, cx
         private,
         ..
     } = request;
-    let changes = match changes(&prior, &planned) {
-        Ok(changes) => changes,
+    let asked = settings.lab().and_then(|lab| {
+        let changes = changes(&prior, &planned, lab.ip_timeout)?;
+        let key = identity::key(&prior, &private)?;
+        Ok((lab, changes, key))
+    });
+    let (lab, changes, key) = match asked {
+        Ok(asked) => asked,
         Err(diagnostics) => return refused(Some(prior), private, diagnostics),
     };
     if changes == Changes::default() && planned.is_wholly_known() {
         return refused(Some(planned), private, Diagnostics::new());
     }
-    let (lab, key) = match settings
-        .lab()
-        .and_then(|lab| Ok((lab, identity::key(&prior, &private)?)))
-    {
-        Ok(both) => both,
-        Err(diagnostics) => return refused(Some(prior), private, diagnostics),
-    };
     let limit = TIMEOUTS.get(&planned, "update");
     let updated = lab.fleet.update(&key, changes, limit, cx.cancel.clone()).await;
     let entries = entries(key.vm, &updated);
@@ -78,7 +78,7 @@ fn partly(prior: &Value, planned: &Value, meant: &Meant, failure: &UpdateFailure
 }
 
 /// What differs, as far as a pool must know it.
-fn changes(prior: &Value, planned: &Value) -> Result<Changes, Diagnostics> {
+fn changes(prior: &Value, planned: &Value, ip_timeout: Option<Duration>) -> Result<Changes, Diagnostics> {
     let name = planned
         .get("name")
         .as_str()
@@ -95,6 +95,7 @@ fn changes(prior: &Value, planned: &Value) -> Result<Changes, Diagnostics> {
         ttl,
         renew: lease::is_renewed(prior, planned),
         birth: birth(prior),
+        reshape: reshape::wanted(prior, planned, ip_timeout)?,
     })
 }
 

@@ -101,6 +101,18 @@ impl Kind {
         self
     }
 
+    /// The kind of a server that there is: it takes no more of its SRs, and its host must see them and its networks.
+    #[must_use]
+    pub(crate) fn of_existing(
+        mut self,
+        srs: impl Iterator<Item = Ref<Sr>>,
+        networks: impl Iterator<Item = Ref<Network>>,
+    ) -> Self {
+        self.storage.extend(srs.map(|sr| (sr, 0)));
+        self.networks.extend(networks);
+        self
+    }
+
     /// Bytes that are kept free on an SR for base copies, as the disks are now.
     pub(crate) fn base_copy_bytes(&self, sr: &Ref<Sr>, servers: &Servers) -> u64 {
         let Some(disks) = &self.disks else { return 0 };

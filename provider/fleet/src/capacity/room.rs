@@ -7,7 +7,7 @@ use super::coming::{Coming, coming, holds};
 use super::formula::{Ceiling, HostRoom, Limit, Need, PoolRoom, StorageRoom};
 use super::kind::Kind;
 use crate::config::PoolSettings;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Use};
 use crate::pool::{Fabric, HostView, Ours, UnderWay};
 use crate::ticket::Hold;
 
@@ -86,6 +86,15 @@ impl Room {
         }
         for ceiling in &mut self.room.ceilings {
             ceiling.present = ceiling.present.saturating_add(1);
+        }
+    }
+
+    /// Gives back what a guest takes of a host that is about to be stopped.
+    pub(crate) fn give_back(&mut self, of: &Ref<Host>, uses: Use) {
+        let rows = self.hosts.iter().zip(&mut self.room.hosts);
+        for (_, row) in rows.filter(|(host, _)| *host == of) {
+            row.cpus_used = row.cpus_used.saturating_sub(uses.cpus);
+            row.memory_used = row.memory_used.saturating_sub(uses.memory);
         }
     }
 

@@ -48,9 +48,11 @@ impl Error {
             Error::Promised { .. } => "Server is wanted",
             Error::DiskHeld { .. } => "Disk is held",
             Error::Cancelled { .. } => "Cancelled",
-            Error::NotTakenBack { error, .. } | Error::NotUndone { error, .. } | Error::Kept { error, .. } => {
-                error.title()
-            }
+            Error::NotTakenBack { error, .. }
+            | Error::NotUndone { error, .. }
+            | Error::PutBack { error, .. }
+            | Error::NotPutBack { error, .. }
+            | Error::Kept { error, .. } => error.title(),
         }
     }
 
@@ -91,9 +93,11 @@ impl Error {
                 | Missed::WrongFamily => Subject::WaitForIp,
             },
             Error::TtlPast { .. } | Error::TtlTooLong { .. } => Subject::Ttl,
-            Error::NotTakenBack { error, .. } | Error::NotUndone { error, .. } | Error::Kept { error, .. } => {
-                error.subject()
-            }
+            Error::NotTakenBack { error, .. }
+            | Error::NotUndone { error, .. }
+            | Error::PutBack { error, .. }
+            | Error::NotPutBack { error, .. }
+            | Error::Kept { error, .. } => error.subject(),
             Error::NoPools
             | Error::Full { .. }
             | Error::Unsteady { .. }
@@ -111,6 +115,14 @@ impl Error {
             | Error::DiskHeld { .. }
             | Error::Cancelled { .. } => Subject::None,
         }
+    }
+
+    /// Says whether it is about what was asked for, not about reaching a pool.
+    pub fn is_about_a_setting(&self) -> bool {
+        matches!(
+            self,
+            Error::Refused { .. } | Error::Missing { .. } | Error::Ambiguous { .. }
+        )
     }
 
     /// What to do about it.
@@ -171,7 +183,8 @@ impl Error {
             }
             Error::NotUndone { undo, .. } if matches!(**undo, Error::Promised { .. } | Error::NoLongerDue { .. }) => undo.hint(),
             Error::NotUndone { .. } => "It is in the state, tainted, and expires; destroy it, or let it expire.".into(),
-            Error::Kept { error, .. } => error.hint(),
+            Error::Kept { error, .. } | Error::PutBack { error, .. } => error.hint(),
+            Error::NotPutBack { .. } => "Look at the VM: the next plan starts from what it is now.".into(),
         }
     }
 
@@ -181,7 +194,10 @@ impl Error {
             Error::Call { cause, .. } | Error::CloneUnknown { cause, .. } => Some(cause),
             Error::Full { cause, .. } => cause.as_ref(),
             Error::NotTakenBack { cause, .. } => cause.cause(),
-            Error::NotUndone { error, .. } | Error::Kept { error, .. } => error.cause(),
+            Error::NotUndone { error, .. }
+            | Error::Kept { error, .. }
+            | Error::PutBack { error, .. }
+            | Error::NotPutBack { error, .. } => error.cause(),
             Error::NoPools
             | Error::UnknownPool { .. }
             | Error::SamePool { .. }

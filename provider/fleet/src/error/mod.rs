@@ -416,6 +416,24 @@ pub enum Error {
         /// Why it could not be removed.
         undo: Box<Error>,
     },
+    /// A server was stopped for another size, which the pool refused; it is as it was before.
+    #[error("{error}; the VM{vm} was stopped for it, and runs again with the size that it had")]
+    PutBack {
+        /// The refusal.
+        error: Box<Error>,
+        /// The VM.
+        vm: VmName,
+    },
+    /// A server was stopped for another size, which the pool refused, and it could not be made what it was before.
+    #[error("{error}; the VM{vm} was stopped for it, and could not be put back: {undo}")]
+    NotPutBack {
+        /// The refusal.
+        error: Box<Error>,
+        /// The VM.
+        vm: VmName,
+        /// Why it is not as it was before.
+        undo: Box<Error>,
+    },
     /// An operation failed, and what it had made is kept on demand.
     #[error("{error}; the VM{vm} is kept, as keep_on_failure asks")]
     Kept {

@@ -110,6 +110,12 @@ impl Guests {
         self.guests.get(vm).is_some_and(|guest| guest.hosts().next().is_some())
     }
 
+    /// Where a VM runs or is about to, and what it takes there.
+    pub(crate) fn place_of(&self, vm: &Ref<Vm>) -> Option<(Ref<Host>, Use)> {
+        let guest = self.guests.get(vm)?;
+        Some((guest.hosts().next()?.clone(), guest.uses))
+    }
+
     /// What a VM takes of a host when it runs.
     pub(crate) fn needs_of(&self, vm: &Ref<Vm>) -> Option<Use> {
         self.guests.get(vm).map(|guest| guest.uses)

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use xenapi::{Change, ChangeOp, EventClass, Token, Uuid, Vm};
 
-pub(crate) use self::guests::Born;
+pub(crate) use self::guests::{Born, Use};
 pub(crate) use self::live::{Freshness, Live};
 
 use self::guests::Guests;

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -17,7 +18,9 @@ use super::plan::Plan;
 use super::{Made, Stage, call};
 use crate::address::{self, Missed, Nic};
 use crate::error::{Error, VmName};
+use crate::pool::{Loaded, Member};
 use crate::server::AddressSource;
+use crate::spec::WaitPolicy;
 use crate::view;
 
 /// How long events may take to show how the VM is; what they have not shown by then is read.
@@ -27,60 +30,83 @@ const SAFETY: Duration = Duration::from_secs(30);
 /// How many reports of other VMs are kept until it is known which one is the own.
 const REPORTS: usize = 256;
 
-/// What is known of the guest.
-struct Guest {
+/// What is known of a guest whose address is awaited.
+pub(super) struct Guest<'a> {
+    member: &'a Arc<Member>,
+    wait: &'a WaitPolicy,
     vm: Ref<Vm>,
     name: VmName,
     nics: Vec<Nic>,
-    /// What the clone inherited.
-    stale: Ref<GuestMetrics>,
+    /// What it reported before this start.
+    stale: Option<Ref<GuestMetrics>>,
     is_running: bool,
     current: Option<Ref<GuestMetrics>>,
     reports: HashMap<Ref<GuestMetrics>, GuestMetricsRecord>,
     has_reported: bool,
 }
 
-/// Waits until the guest shows an address that counts.
+/// What a guest said before, and whether that still counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    /// It has been started anew: only what it reports since counts.
+    Stale,
+    /// It goes on where it was.
+    Counts,
+}
+
+/// Waits until a new server's guest shows an address that counts.
 pub(super) async fn address(plan: &Plan, made: &mut Made) -> Result<(), Error> {
+    let begun = Instant::now();
     let Some(loaded) = &made.loaded else {
         return Err(Error::Gone {
             pool: plan.member.name().to_owned(),
             vm: VmName::unknown(),
         });
     };
-    let begun = Instant::now();
-    let mut guest = Guest {
-        vm: made.reference.clone(),
-        name: loaded.name(),
-        nics: view::nics(loaded),
-        stale: loaded.vm.guest_metrics.clone(),
-        is_running: false,
-        current: None,
-        reports: HashMap::new(),
-        has_reported: false,
-    };
-    let until = (begun + plan.spec.wait.timeout).min(plan.bounds.deadline);
-    let waited = tokio::select! {
-        biased;
-        () = plan.bounds.cancel.cancelled() => return Err(Error::Cancelled { left: None }),
-        waited = guest.wait(plan) => Some(waited?),
-        () = tokio::time::sleep_until(until) => None,
-    };
-    let Some(source) = waited else {
-        return Err(guest.no_address(plan, begun));
-    };
+    let name = loaded.name();
+    let mut guest = Guest::new(&plan.member, &plan.spec.wait, loaded, Before::Stale);
+    let waited = guest.address();
+    let source = plan.bounds.hold(waited, || plan.late(Stage::Address, name)).await?;
     made.timings.address = begun.elapsed().as_secs_f64();
     made.address_source = Some(source);
+    let report = guest.report().cloned();
     if let Some(loaded) = &mut made.loaded {
-        loaded.guest = guest.report().cloned();
+        loaded.guest = report;
     }
     Ok(())
 }
 
-impl Guest {
-    async fn wait(&mut self, plan: &Plan) -> Result<AddressSource, Error> {
+impl<'a> Guest<'a> {
+    pub(super) fn new(member: &'a Arc<Member>, wait: &'a WaitPolicy, loaded: &Loaded, before: Before) -> Self {
+        Self {
+            member,
+            wait,
+            vm: loaded.reference.clone(),
+            name: loaded.name(),
+            nics: view::nics(loaded),
+            stale: match before {
+                Before::Stale => Some(loaded.vm.guest_metrics.clone()),
+                Before::Counts => None,
+            },
+            is_running: false,
+            current: None,
+            reports: HashMap::new(),
+            has_reported: false,
+        }
+    }
+
+    /// Waits until it shows an address that counts, as long as the policy says.
+    pub(super) async fn address(&mut self) -> Result<AddressSource, Error> {
+        let begun = Instant::now();
+        match tokio::time::timeout(self.wait.timeout, self.wait()).await {
+            Ok(waited) => waited,
+            Err(_) => Err(self.no_address(begun)),
+        }
+    }
+
+    async fn wait(&mut self) -> Result<AddressSource, Error> {
         let interest = Interest::object(&self.vm).and_class(EventClass::VmGuestMetrics);
-        let mut events = plan.member.client()?.watcher().subscribe(interest);
+        let mut events = self.member.client()?.watcher().subscribe(interest);
         let mut read_at = Instant::now() + SHOWN;
         let mut safety_at = Instant::now() + SAFETY;
         let mut is_lost = false;
@@ -88,7 +114,7 @@ impl Guest {
             tokio::select! {
                 biased;
                 notice = events.next() => match notice {
-                    Notice::Change(change) => self.changed(plan, &change)?,
+                    Notice::Change(change) => self.changed(&change)?,
                     Notice::Reached(_) => {}
                     Notice::Lost(Loss::Closed) => return Err(Error::Cancelled { left: None }),
                     Notice::Lost(_) => {
@@ -98,14 +124,14 @@ impl Guest {
                 },
                 () = tokio::time::sleep_until(read_at) => {
                     if is_lost || !self.is_shown() || read_at >= safety_at {
-                        self.read(plan).await?;
+                        self.read().await?;
                         is_lost = false;
                     }
                     safety_at = Instant::now() + SAFETY;
                     read_at = safety_at;
                 }
             }
-            if let Some(source) = self.usable(plan) {
+            if let Some(source) = self.usable() {
                 return Ok(source);
             }
             if self.current.is_some() && self.report().is_none() {
@@ -119,13 +145,13 @@ impl Guest {
         self.is_running && self.report().is_some()
     }
 
-    fn changed(&mut self, plan: &Plan, change: &Change) -> Result<(), Error> {
+    fn changed(&mut self, change: &Change) -> Result<(), Error> {
         if let Some((vm, record)) = change.of::<Vm>()
             && vm == self.vm
         {
             return match (change.op, record) {
-                (ChangeOp::Del, _) => Err(self.gone(plan)),
-                (ChangeOp::Add | ChangeOp::Mod, Some(record)) => self.is_now(plan, record),
+                (ChangeOp::Del, _) => Err(self.gone()),
+                (ChangeOp::Add | ChangeOp::Mod, Some(record)) => self.is_now(record),
                 (ChangeOp::Add | ChangeOp::Mod, None) => Ok(()),
             };
         }
@@ -140,12 +166,12 @@ impl Guest {
         Ok(())
     }
 
-    fn is_now(&mut self, plan: &Plan, record: &VmRecord) -> Result<(), Error> {
+    fn is_now(&mut self, record: &VmRecord) -> Result<(), Error> {
         let is_running = record.power_state == PowerState::Running;
         // Events may begin before the start; only a guest that ran and does not any more has stopped.
         if self.is_running && record.power_state == PowerState::Halted {
             return Err(Error::Stopped {
-                pool: plan.member.name().to_owned(),
+                pool: self.member.name().to_owned(),
                 vm: self.name.clone(),
                 state: view::power_state(&record.power_state).to_string(),
             });
@@ -154,7 +180,7 @@ impl Guest {
         let report = record
             .guest_metrics
             .non_null()
-            .filter(|report| is_running && **report != self.stale);
+            .filter(|report| is_running && Some(*report) != self.stale.as_ref());
         self.current = report.cloned();
         Ok(())
     }
@@ -167,16 +193,16 @@ impl Guest {
     }
 
     /// Reads how the VM is and what it reports.
-    async fn read(&mut self, plan: &Plan) -> Result<(), Error> {
-        let client = plan.member.client()?;
+    async fn read(&mut self) -> Result<(), Error> {
+        let client = self.member.client()?;
         let record = match client.vm().record(&self.vm).await {
             Ok(record) => record,
-            Err(cause) if cause.is_gone_object(&self.vm) => return Err(self.gone(plan)),
+            Err(cause) if cause.is_gone_object(&self.vm) => return Err(self.gone()),
             // The next event or read will tell; the wait has its own end.
             Err(cause) if cause.is_retryable() || cause.is_unreachable() => return Ok(()),
             Err(cause) => return Err(Error::call("reading the server", self.name.clone(), cause)),
         };
-        self.is_now(plan, &record)?;
+        self.is_now(&record)?;
         if let Some(report) = self.current.clone() {
             match client.guest_metrics().record(&report).await {
                 Ok(record) => {
@@ -201,8 +227,8 @@ impl Guest {
             .unwrap_or_default()
     }
 
-    fn usable(&mut self, plan: &Plan) -> Option<AddressSource> {
-        let wait = &plan.spec.wait;
+    fn usable(&mut self) -> Option<AddressSource> {
+        let wait = self.wait;
         let report = self.report()?;
         let has_agent = report.pv_drivers_detected || !report.networks.is_empty();
         let is_missed = address::missed(has_agent, &self.addresses(), wait.family, &wait.cidrs).is_some();
@@ -215,19 +241,16 @@ impl Guest {
         (!is_missed).then_some(source)
     }
 
-    fn gone(&self, plan: &Plan) -> Error {
+    fn gone(&self) -> Error {
         Error::Gone {
-            pool: plan.member.name().to_owned(),
+            pool: self.member.name().to_owned(),
             vm: self.name.clone(),
         }
     }
 
-    fn no_address(&self, plan: &Plan, begun: Instant) -> Error {
-        if plan.bounds.remaining().is_zero() {
-            return plan.late(Stage::Address, self.name.clone());
-        }
+    fn no_address(&self, begun: Instant) -> Error {
         let addresses = self.addresses();
-        let wait = &plan.spec.wait;
+        let wait = self.wait;
         let has_agent = self
             .report()
             .is_some_and(|report| report.pv_drivers_detected || !report.networks.is_empty());
@@ -237,7 +260,7 @@ impl Guest {
         };
         let seen: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         Error::NoAddress {
-            pool: plan.member.name().to_owned(),
+            pool: self.member.name().to_owned(),
             attempts: 1,
             limit: begun.elapsed(),
             missed,

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use xenapi::{Failure, MemoryLimits, Network, NewVif, Ref, Template, Vif, VifRecord, VmRecord};
+use xenapi::{Network, NewVif, Ref, Template, Vif, VifRecord};
 
 use super::plan::Plan;
 use super::protection::unprotect;
-use super::{Made, Stage, call};
+use super::size::{Size, resize};
+use super::{Made, Stage, call, refused};
 use crate::error::{Error, Subject, VmName};
 use crate::pool::Loaded;
 use crate::view;
@@ -32,6 +33,7 @@ pub(super) async fn configure(plan: &Plan, made: &Made) -> Result<Option<Nic>, E
     let name = loaded.name();
     let client = plan.member.client()?;
     let vm = &made.reference;
+    let is = Size::of(&loaded.vm);
     let steps = async {
         tokio::try_join!(
             async {
@@ -41,14 +43,19 @@ pub(super) async fn configure(plan: &Plan, made: &Made) -> Result<Option<Nic>, E
                     .await
                     .map_err(call("making the clone a VM", &name))
             },
-            vcpus(plan, made, &loaded.vm, &name),
-            memory(plan, made, &loaded.vm, &name),
+            resize(
+                &plan.member,
+                vm,
+                &name,
+                is,
+                is.with(plan.spec.cpus, plan.spec.memory_mib)
+            ),
             nic(plan, made, loaded, &name),
             // A throw-away server that the pool starts again by itself could not be destroyed.
             unprotect(client, vm, &loaded.vm, &name),
         )
     };
-    let ((), (), (), nic, ()) = plan
+    let ((), (), nic, ()) = plan
         .bounds
         .hold(steps, || plan.late(Stage::Configure, loaded.name()))
         .await?;
@@ -80,81 +87,6 @@ impl Nic {
             .retain(|(vif, _)| Some(vif) != self.replaced.as_ref() && *vif != self.vif);
         loaded.vifs.push((self.vif, self.record));
     }
-}
-
-/// Growing, the ceiling goes first; shrinking, last: it is never below what the VM starts with.
-async fn vcpus(plan: &Plan, made: &Made, record: &VmRecord, name: &VmName) -> Result<(), Error> {
-    let Some(wanted) = plan.spec.cpus.map(i64::from) else {
-        return Ok(());
-    };
-    if record.vcpus_max == wanted && record.vcpus_at_startup == wanted {
-        return Ok(());
-    }
-    let client = plan.member.client()?;
-    let failed = |cause| {
-        refused(
-            plan,
-            Subject::Cpus,
-            format!("{wanted} vCPUs cannot be set"),
-            name,
-            cause,
-        )
-    };
-    if wanted >= record.vcpus_max {
-        client
-            .vm()
-            .set_vcpus_max(&made.reference, wanted)
-            .await
-            .map_err(failed)?;
-        client
-            .vm()
-            .set_vcpus_at_startup(&made.reference, wanted)
-            .await
-            .map_err(failed)
-    } else {
-        client
-            .vm()
-            .set_vcpus_at_startup(&made.reference, wanted)
-            .await
-            .map_err(failed)?;
-        client.vm().set_vcpus_max(&made.reference, wanted).await.map_err(failed)
-    }
-}
-
-async fn memory(plan: &Plan, made: &Made, record: &VmRecord, name: &VmName) -> Result<(), Error> {
-    let Some(mib) = plan.spec.memory_mib else {
-        return Ok(());
-    };
-    let bytes = i64::try_from(mib << 20).unwrap_or(i64::MAX);
-    let is = [
-        record.memory_static_max,
-        record.memory_dynamic_min,
-        record.memory_dynamic_max,
-    ];
-    if is == [bytes; 3] {
-        return Ok(());
-    }
-    let limits = MemoryLimits {
-        static_min: record.memory_static_min.min(bytes),
-        static_max: bytes,
-        dynamic_min: bytes,
-        dynamic_max: bytes,
-    };
-    let set = plan
-        .member
-        .client()?
-        .vm()
-        .set_memory_limits(&made.reference, limits)
-        .await;
-    set.map_err(|cause| {
-        refused(
-            plan,
-            Subject::Memory,
-            format!("{mib} MiB of memory cannot be set"),
-            name,
-            cause,
-        )
-    })
 }
 
 /// Puts the primary NIC on the network, and gives it the MAC address.
@@ -216,7 +148,7 @@ async fn replaced_nic(
     };
     let what = format!("the MAC address {mac:?} cannot be used");
     let created = client.vif().create(&new).await;
-    let vif = created.map_err(|cause| refused(plan, Subject::MacAddress, what, name, cause))?;
+    let vif = created.map_err(|cause| refused(&plan.member, Subject::MacAddress, what, name, cause))?;
     let record = VifRecord {
         network,
         mac: mac.to_owned(),
@@ -243,7 +175,7 @@ async fn new_nic(plan: &Plan, made: &Made, network: Ref<Network>, name: &VmName)
     let created = client.vif().create(&new).await;
     let vif = created.map_err(|cause| {
         refused(
-            plan,
+            &plan.member,
             Subject::MacAddress,
             "a NIC cannot be made".to_owned(),
             name,
@@ -256,18 +188,4 @@ async fn new_nic(plan: &Plan, made: &Made, network: Ref<Network>, name: &VmName)
         vif,
         record,
     })
-}
-
-/// A value that the pool rejects is the setting's fault; all else is the call's.
-fn refused(plan: &Plan, subject: Subject, what: String, name: &VmName, cause: xenapi::Error) -> Error {
-    let is_setting = |failure: &Failure| failure.is_invalid_value() || failure.code() == "MAC_INVALID";
-    if !cause.is_failure(is_setting) {
-        return Error::call("configuring the server", name.clone(), cause);
-    }
-    let said = cause.failure().map(ToString::to_string).unwrap_or_default();
-    Error::Refused {
-        subject,
-        pool: plan.member.name().to_owned(),
-        reason: format!("{what} ({said})"),
-    }
 }

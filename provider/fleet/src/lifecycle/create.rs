@@ -89,7 +89,7 @@ async fn phases(plan: &Plan, made: &mut Option<Made>, steps: &UnboundedSender<Pr
     exists(made);
     begun(plan, made).await?;
     exists(made);
-    if plan.spec.wait.for_ip {
+    if plan.spec.is_started && plan.spec.wait.for_ip {
         address::address(plan, made).await?;
     }
     // It runs: the ticket holds nothing for it any more.
@@ -119,15 +119,21 @@ async fn born(plan: &Plan, made: &mut Made) -> Result<(), Error> {
     Ok(())
 }
 
-/// Starts it under its real name. The name is set long before the start is done; both are waited for: what is undone must not
+/// Starts it under its real name, unless it is to stay halted. The name is set long before the start is done; both are waited for: what is undone must not
 /// be starting.
 async fn begun(plan: &Plan, made: &mut Made) -> Result<(), Error> {
-    let (started, named) = join(start::start(plan, made), configure::rename(plan, made)).await;
-    made.timings.start = started?;
-    named?;
+    let power_state = if plan.spec.is_started {
+        let (started, named) = join(start::start(plan, made), configure::rename(plan, made)).await;
+        made.timings.start = started?;
+        named?;
+        PowerState::Running
+    } else {
+        configure::rename(plan, made).await?;
+        PowerState::Halted
+    };
     if let Some(loaded) = &mut made.loaded {
         loaded.vm.name_label = plan.spec.name.clone();
-        loaded.vm.power_state = PowerState::Running;
+        loaded.vm.power_state = power_state;
     }
     Ok(())
 }

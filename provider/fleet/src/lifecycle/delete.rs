@@ -63,6 +63,7 @@ pub(crate) async fn delete(
     };
     member.wrote();
     let kept_disks = removal.remove().await?;
+    member.ledger.is_off(&loaded.reference);
     member.wrote();
     Ok(DeleteReport {
         kept_disks,

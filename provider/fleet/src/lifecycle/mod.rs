@@ -41,7 +41,9 @@ mod plan;
 mod protection;
 mod reap;
 mod remove;
+mod reshape;
 mod site;
+mod size;
 mod start;
 mod undo;
 mod update;
@@ -53,7 +55,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use xenapi::{Ref, Vm};
+use xenapi::{Failure, Ref, Vm};
 
 pub(crate) use self::create::create;
 pub use self::create::{CreateFailure, Progress};
@@ -63,12 +65,13 @@ pub use self::extend::{ExtendError, Extended, Extension, extend};
 pub(crate) use self::own::passes_for_own;
 pub(crate) use self::plan::{Origin, full_copy, plan};
 pub use self::reap::{Grounds, Removed};
+pub(crate) use self::reshape::possible;
 pub use self::site::{KeptDisk, Recheck};
 pub(crate) use self::update::{Asked, update};
 pub use self::update::{Renewed, UpdateFailure, Updated};
 
 use crate::birth_name::BirthName;
-use crate::error::{Error, VmName};
+use crate::error::{Error, Subject, VmName};
 use crate::lease::Expires;
 use crate::pool::{Fabric, Loaded, Member};
 use crate::server::{AddressSource, Server, Timings};
@@ -191,6 +194,20 @@ fn same_pool(fabric: &Fabric, key: &crate::spec::ServerKey) -> Result<(), Error>
 
 fn call<'a>(doing: &'static str, vm: &'a VmName) -> impl Fn(xenapi::Error) -> Error + 'a {
     move |cause| Error::call(doing, vm.clone(), cause)
+}
+
+/// A value that the pool rejects is the setting's fault; all else is the call's.
+fn refused(member: &Member, subject: Subject, what: String, name: &VmName, cause: xenapi::Error) -> Error {
+    let is_setting = |failure: &Failure| failure.is_invalid_value() || failure.code() == "MAC_INVALID";
+    if !cause.is_failure(is_setting) {
+        return Error::call("configuring the server", name.clone(), cause);
+    }
+    let said = cause.failure().map(ToString::to_string).unwrap_or_default();
+    Error::Refused {
+        subject,
+        pool: member.name().to_owned(),
+        reason: format!("{what} ({said})"),
+    }
 }
 
 impl fmt::Display for Stage {

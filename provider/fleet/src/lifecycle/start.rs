@@ -3,57 +3,50 @@
 //! `VM.start_on` names the reason of a refusal, and leaves no choice to the pool: so what was placed evenly runs evenly. It needs
 //! vm-power-admin; with less the pool chooses a host by itself (`VM.start`).
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
-use xenapi::{Failure, Host, Outcome, PowerState, Ref};
+use xenapi::{Failure, Host, Outcome, PowerState, Ref, Vm};
 
 use super::plan::Plan;
-use super::{Made, Stage, call};
-use crate::capacity::{self, PoolCapacity};
+use super::{Bounds, Made, Stage, call};
+use crate::capacity::{self, Kind, PoolCapacity};
 use crate::error::{Error, VmName};
 use crate::inventory::Freshness;
 use crate::placement::other_hosts;
+use crate::pool::{Member, Place};
 
 /// How often a start whose answer was lost is asked for again: the pool refuses to start what runs.
 const TRIES: u32 = 3;
 
-/// Starts the VM; says how many seconds that took.
+/// A VM that is to be started.
+pub(super) struct Starting<'a> {
+    pub(super) member: &'a Arc<Member>,
+    pub(super) vm: &'a Ref<Vm>,
+    pub(super) name: &'a VmName,
+    pub(super) kind: &'a Kind,
+    /// The place that is held for it; names another host once the first has refused.
+    pub(super) place: &'a Place,
+    pub(super) bounds: &'a Bounds,
+}
+
+/// Starts a new server; says how many seconds that took.
 pub(super) async fn start(plan: &Plan, made: &Made) -> Result<f64, Error> {
     let begun = Instant::now();
     let name = made.name();
-    let steps = started(plan, made, &name);
+    let starting = Starting {
+        member: &plan.member,
+        vm: &made.reference,
+        name: &name,
+        kind: &plan.kind,
+        place: &plan.place,
+        bounds: &plan.bounds,
+    };
+    let steps = starting.run();
     plan.bounds
         .hold(steps, || plan.late(Stage::Start, name.clone()))
         .await?;
     Ok(begun.elapsed().as_secs_f64())
-}
-
-/// Tries the chosen host, then the others that have room, the least loaded first.
-async fn started(plan: &Plan, made: &Made, name: &VmName) -> Result<(), Error> {
-    let mut tried = Vec::new();
-    loop {
-        let host = plan.place.host().filter(|_| plan.member.may_choose_host());
-        let cause = match started_on(plan, made, host.as_ref(), name).await? {
-            Start::Runs => return Ok(()),
-            Start::Refused(cause) => cause,
-        };
-        if host.is_some() && cause.is_failure(Failure::is_permission) {
-            plan.member.must_not_choose_host();
-            plan.place.moves_to(None);
-            continue;
-        }
-        if !cause.is_failure(|failure| failure.is_other_host() || failure.is_no_capacity()) {
-            return Err(Error::call("starting the server", name.clone(), cause));
-        }
-        let Some(refusing) = host else {
-            return Err(full(plan, cause).await);
-        };
-        tracing::info!(pool = plan.member.name(), reason = %cause, "the host refuses the server: the next one is tried");
-        tried.push(refusing);
-        match other_hosts(&plan.member, &plan.kind, &tried).await?.into_iter().next() {
-            Some(next) => plan.place.moves_to(Some(next)),
-            None => return Err(full(plan, cause).await),
-        }
-    }
 }
 
 enum Start {
@@ -62,32 +55,69 @@ enum Start {
     Refused(xenapi::Error),
 }
 
-/// Starts it on one host, or where the pool wants; a start whose answer was lost is looked for first.
-async fn started_on(plan: &Plan, made: &Made, host: Option<&Ref<Host>>, name: &VmName) -> Result<Start, Error> {
-    let client = plan.member.client()?;
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        let limit = plan.bounds.remaining();
-        let asked = match host {
-            Some(host) => client.vm().start_on(&made.reference, host, limit).await,
-            None => client.vm().start(&made.reference, limit).await,
-        };
-        let Err(cause) = asked else { return Ok(Start::Runs) };
-        // A start that is repeated after a lost answer finds the VM running, or on its way.
-        if is_running_already(&cause) {
-            return Ok(Start::Runs);
+impl Starting<'_> {
+    /// Tries the chosen host, then the others that have room, the least loaded first.
+    pub(super) async fn run(&self) -> Result<(), Error> {
+        let mut tried = Vec::new();
+        loop {
+            let host = self.place.host().filter(|_| self.member.may_choose_host());
+            let cause = match self.on(host.as_ref()).await? {
+                Start::Runs => return Ok(()),
+                Start::Refused(cause) => cause,
+            };
+            if host.is_some() && cause.is_failure(Failure::is_permission) {
+                self.member.must_not_choose_host();
+                self.place.moves_to(None);
+                continue;
+            }
+            if !cause.is_failure(|failure| failure.is_other_host() || failure.is_no_capacity()) {
+                return Err(Error::call("starting the server", self.name.clone(), cause));
+            }
+            let Some(refusing) = host else {
+                return Err(self.full(cause).await);
+            };
+            tracing::info!(pool = self.member.name(), reason = %cause, "the host refuses the server: the next one is tried");
+            tried.push(refusing);
+            match other_hosts(self.member, self.kind, &tried).await?.into_iter().next() {
+                Some(next) => self.place.moves_to(Some(next)),
+                None => return Err(self.full(cause).await),
+            }
         }
-        if cause.outcome() != Outcome::MaybeSent || tries == TRIES {
-            return Ok(Start::Refused(cause));
+    }
+
+    /// Starts it on one host, or where the pool wants; a start whose answer was lost is looked for first.
+    async fn on(&self, host: Option<&Ref<Host>>) -> Result<Start, Error> {
+        let client = self.member.client()?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let limit = self.bounds.remaining();
+            let asked = match host {
+                Some(host) => client.vm().start_on(self.vm, host, limit).await,
+                None => client.vm().start(self.vm, limit).await,
+            };
+            let Err(cause) = asked else { return Ok(Start::Runs) };
+            // A start that is repeated after a lost answer finds the VM running, or on its way.
+            if is_running_already(&cause) {
+                return Ok(Start::Runs);
+            }
+            if cause.outcome() != Outcome::MaybeSent || tries == TRIES {
+                return Ok(Start::Refused(cause));
+            }
+            let state = client.vm().get_power_state(self.vm).await;
+            if state.map_err(call("reading the power state", self.name))? == PowerState::Running {
+                return Ok(Start::Runs);
+            }
         }
-        let state = client
-            .vm()
-            .get_power_state(&made.reference)
-            .await
-            .map_err(call("reading the power state", name))?;
-        if state == PowerState::Running {
-            return Ok(Start::Runs);
+    }
+
+    /// The pool is full: says so with numbers, where they can be had.
+    async fn full(&self, cause: xenapi::Error) -> Error {
+        let room = capacity::room(self.member, self.kind, Freshness::Seen).await;
+        let pools = room.map(|room| PoolCapacity::new(self.member.name(), &room, &self.kind.need));
+        Error::Full {
+            pools: pools.into_iter().collect(),
+            cause: Some(cause),
         }
     }
 }
@@ -95,14 +125,4 @@ async fn started_on(plan: &Plan, made: &Made, host: Option<&Ref<Host>>, name: &V
 fn is_running_already(cause: &xenapi::Error) -> bool {
     let actual = cause.failure().and_then(Failure::actual_power_state);
     actual.is_some_and(|state| state.eq_ignore_ascii_case("running"))
-}
-
-/// The pool is full: says so with numbers, where they can be had.
-async fn full(plan: &Plan, cause: xenapi::Error) -> Error {
-    let room = capacity::room(&plan.member, &plan.kind, Freshness::Seen).await;
-    let pools = room.map(|room| PoolCapacity::new(plan.member.name(), &room, &plan.kind.need));
-    Error::Full {
-        pools: pools.into_iter().collect(),
-        cause: Some(cause),
-    }
 }

@@ -1,4 +1,4 @@
-//! Changing a server in place: its lease, its name, its tags. The guest is not touched.
+//! Changing a server in place: first its lease, name and tags, which do not touch the guest; then what it is and does.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use xenapi::{Ref, Vdi, VmRecord};
 use super::birth::disk_marks;
 use super::marks::{Change, Subject, added};
 use super::plan::Origin;
+use super::reshape::reshape;
 use super::{Bounds, call, load};
 use crate::error::{Error, VmName};
 use crate::lease::{
@@ -96,7 +97,7 @@ pub(crate) async fn update(
     let is_lease_changed = begun.is_ok();
     let (changed, renewed) = match begun {
         Ok((loaded, renewed)) => {
-            let rest = finish(member, key, &loaded, &asked.changes);
+            let rest = finish(member, key, &loaded, &asked.changes, &bounds);
             (bounds.hold(rest, late).await, renewed)
         }
         Err(error) => (Err(error), None),
@@ -137,8 +138,18 @@ async fn begin(member: &Arc<Member>, key: &ServerKey, asked: &Asked) -> Result<(
 }
 
 /// Changes all else and reads the server again.
-async fn finish(member: &Arc<Member>, key: &ServerKey, loaded: &Loaded, changes: &Changes) -> Result<Server, Error> {
+async fn finish(
+    member: &Arc<Member>,
+    key: &ServerKey,
+    loaded: &Loaded,
+    changes: &Changes,
+    bounds: &Bounds,
+) -> Result<Server, Error> {
     try_join(rename(member, loaded, changes), retag(member, loaded, changes)).await?;
+    if let Some(wanted) = &changes.reshape {
+        let fabric = member.fabric().await?;
+        reshape(member, &fabric, loaded, wanted, bounds).await?;
+    }
     member.wrote();
     now(member, key).await?.ok_or_else(|| gone(key))
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use xenapi::{Host, Network, Ref, Sr, VmRecord};
+use xenapi::{Host, Network, Ref, Sr};
 
+use super::possible::allows;
 use crate::capacity::{Kind, template_name};
 use crate::choices::Choices;
 use crate::error::{Error, Subject};
@@ -132,7 +133,7 @@ impl Candidate {
             pool: member.name(),
             fabric: &fabric,
         };
-        refusal.of_size(&template.record, wish)?;
+        allows(member.name(), "template", &template.record, wish.cpus, wish.memory_mib)?;
         refusal.of_disks(&template, &disks)?;
         refusal.of_network(network.as_ref(), host.as_ref())?;
         let kind = Kind::new(&template.record, wish.cpus, wish.memory_mib, wish.image.os())
@@ -167,33 +168,6 @@ impl Refusal<'_> {
             pool: self.pool.to_owned(),
             reason,
         })
-    }
-
-    /// Sizes that the template cannot have.
-    fn of_size(&self, template: &VmRecord, wish: &Wish) -> Result<(), Error> {
-        let name = &template.name_label;
-        let per_socket = template
-            .platform
-            .get("cores-per-socket")
-            .and_then(|cores| cores.parse().ok());
-        if let (Some(cpus), Some(per_socket @ 2..)) = (wish.cpus, per_socket)
-            && cpus % per_socket != 0
-        {
-            let reason =
-                format!("{cpus} vCPUs are no multiple of the {per_socket} cores per socket of the template {name:?}");
-            return self.refuse(Subject::Cpus, reason);
-        }
-        // A template whose limits are all one says how big it is, not how big it must be.
-        let has_range = template.memory_static_min < template.memory_static_max;
-        if let Some(mib) = wish.memory_mib
-            && has_range
-            && i64::try_from(mib << 20).is_ok_and(|bytes| bytes < template.memory_static_min)
-        {
-            let least = template.memory_static_min >> 20;
-            let reason = format!("{mib} MiB of memory are less than the {least} MiB that the template {name:?} needs");
-            return self.refuse(Subject::Memory, reason);
-        }
-        Ok(())
     }
 
     /// Templates of which no server can be cloned.

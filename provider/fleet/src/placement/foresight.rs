@@ -93,7 +93,7 @@ async fn look(
             .live
             .look(&candidate.member, Freshness::OwnWrites, |inventory| {
                 let room = imagined_room(candidate, inventory);
-                ever_fits(candidate, inventory, &room)
+                ever_fits(candidate.member.name(), &candidate.kind.need, inventory, &room)
             });
         match look.await {
             Ok(Ok(())) => {}

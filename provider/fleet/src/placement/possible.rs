@@ -1,21 +1,54 @@
 //! What can never fit: a server too big for every host, even if nothing else ran there.
 
-use xenapi::{Host, Ref};
+use xenapi::{Host, Ref, VmRecord};
 
-use super::Candidate;
-use crate::capacity::{Limit, PoolRoom, Room};
+use crate::capacity::{Limit, Need, PoolRoom, Room};
 use crate::error::{Error, Subject};
 use crate::inventory::Inventory;
 
-/// Says why a pool could not take even one such server if all else were gone and all hosts were on; `room` is its room now.
-pub(crate) fn ever_fits(candidate: &Candidate, inventory: &Inventory, room: &Room) -> Result<(), Error> {
+/// Says why a VM cannot have a size, whatever room there is: `of` names what it is the size of.
+pub(crate) fn allows(
+    pool: &str,
+    of: &str,
+    vm: &VmRecord,
+    cpus: Option<u32>,
+    memory_mib: Option<u64>,
+) -> Result<(), Error> {
+    let refuse = |subject, reason| {
+        Err(Error::Refused {
+            subject,
+            pool: pool.to_owned(),
+            reason,
+        })
+    };
+    let name = &vm.name_label;
+    let per_socket = vm.platform.get("cores-per-socket").and_then(|cores| cores.parse().ok());
+    if let (Some(cpus), Some(per_socket @ 2..)) = (cpus, per_socket)
+        && cpus % per_socket != 0
+    {
+        let reason = format!("{cpus} vCPUs are no multiple of the {per_socket} cores per socket of the {of} {name:?}");
+        return refuse(Subject::Cpus, reason);
+    }
+    // Limits that are all one say how big it is, not how big it must be.
+    let has_range = vm.memory_static_min < vm.memory_static_max;
+    if let Some(mib) = memory_mib
+        && has_range
+        && i64::try_from(mib << 20).is_ok_and(|bytes| bytes < vm.memory_static_min)
+    {
+        let least = vm.memory_static_min >> 20;
+        let reason = format!("{mib} MiB of memory are less than the {least} MiB that the {of} {name:?} needs");
+        return refuse(Subject::Memory, reason);
+    }
+    Ok(())
+}
+
+/// Says why a pool could not take even one server that needs this if all else were gone and all hosts were on; `room` is its room now.
+pub(crate) fn ever_fits(pool: &str, need: &Need, inventory: &Inventory, room: &Room) -> Result<(), Error> {
     let emptied = emptied(inventory, room);
-    let fit = emptied.fit(&candidate.kind.need);
+    let fit = emptied.fit(need);
     if fit.available > 0 {
         return Ok(());
     }
-    let pool = candidate.member.name();
-    let need = candidate.kind.need;
     let (subject, reason) = match fit.limited_by {
         Limit::Cpu => {
             let most = emptied.hosts.iter().filter(|host| host.bar.is_none());

@@ -124,6 +124,14 @@ impl Ledger {
         entries.entries.values().map(|entry| entry.server.clone()).collect()
     }
 
+    /// Takes out what has ended for a VM that was stopped since: it takes nothing any more, and its picture need not come first.
+    pub(crate) fn is_off(&self, vm: &Ref<Vm>) {
+        let is_of_it = |entry: &Entry| entry.server.vm.as_ref().is_some_and(|known| known.reference == *vm);
+        self.entries()
+            .entries
+            .retain(|_, entry| entry.ended.is_none() || !is_of_it(entry));
+    }
+
     fn entries(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }

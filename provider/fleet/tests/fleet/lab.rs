@@ -245,6 +245,7 @@ pub(crate) fn spec(name: &str) -> ServerSpec {
             timeout: Duration::from_secs(20),
         },
         ip_attempts: 1,
+        is_started: true,
         keep_on_failure: false,
         create_timeout: Duration::from_secs(60),
         request_id: Ulid::new(),

@@ -22,5 +22,6 @@ mod placing;
 mod promises;
 mod protection;
 mod reserving;
+mod reshape;
 mod room;
 mod truth;

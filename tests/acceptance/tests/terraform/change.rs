@@ -213,8 +213,6 @@ fn what_cannot_change_in_place_replaces() {
             "  os = \"debian12\"\n  pool = \"lab1\"\n  network = \"test-net\"",
             "  os = \"debian12\"\n  pool = \"lab1\"\n  storage = \"xen11-local\"",
             "  os = \"debian12\"\n  pool = \"lab1\"\n  mac_address = \"02:00:5e:00:aa:02\"",
-            "  os = \"debian12\"\n  pool = \"lab1\"\n  cpus = 4",
-            "  os = \"debian12\"\n  pool = \"lab1\"\n  memory_mib = 3072",
         ];
         for lines in changes {
             rewrite(&lab, &workspace, &server(lines));

@@ -109,47 +109,6 @@ fn other_labels_replace_only_what_is_out_of_place() {
 }
 
 #[test]
-fn another_host_moves_nothing_and_warns() {
-    under_each_tool(|tool| {
-        let lab = Lab::standard();
-        let before = lab.world();
-        let provider = lab.provider().only("lab1");
-        let workspace = Workspace::new(tool);
-        rewrite(&workspace, &provider, "");
-        workspace.apply();
-        let state = workspace.state();
-        let (id, resident) = (state.text(A, "id"), state.text(A, "resident_host"));
-        let other = if resident == "xen11" { "xen12" } else { "xen11" };
-        for (host, warns) in [(other, true), (resident.as_str(), false)] {
-            rewrite(&workspace, &provider, &format!("host = {host:?}"));
-            let mut warnings = workspace.try_plan().expect_code(0).warnings();
-            warnings.retain(|warning| warning.summary != "Unencrypted connection");
-            match warnings.as_slice() {
-                [warning] if warns => {
-                    warning
-                        .expect_at("host")
-                        .expect_text(&format!("stays on \"{resident}\""));
-                }
-                found => assert!(found.is_empty() && !warns, "{host}: {found:#?}"),
-            }
-            let plan = workspace.plan();
-            assert_eq!(plan.actions(A), ["update"]);
-            assert!(!plan.is_unknown(A, "resident_host"), "nothing moves");
-            workspace.apply();
-            workspace.expect_empty_plan();
-            let state = workspace.state();
-            assert_eq!(
-                (state.text(A, "id"), state.text(A, "resident_host")),
-                (id.clone(), resident.clone())
-            );
-            assert_eq!(state.text(A, "host"), host);
-        }
-        workspace.destroy();
-        assert_unchanged(&lab, &before);
-    });
-}
-
-#[test]
 fn capacity_takes_labels_or_none() {
     under_each_tool(|tool| {
         let lab = Lab::standard();

@@ -34,6 +34,7 @@ mod modules;
 mod place;
 mod refusals;
 mod reservation;
+mod reshape;
 mod secrets;
 mod sessions;
 
