@@ -67,8 +67,8 @@ fn another_size_restarts_the_server_and_the_plan_says_so() {
             assert!(!state.text(A, "ip_address").is_empty());
             assert_eq!(state.text(A, "expires_at"), first.text(A, "expires_at"));
             let vm = lab.vm(&id);
-            assert_eq!(vm.record["VCPUs_at_startup"], cpus.to_string());
-            assert_eq!(vm.record["memory_static_max"], (memory_mib << 20).to_string());
+            assert_eq!(vm.record["VCPUs_at_startup"], cpus);
+            assert_eq!(vm.record["memory_static_max"], memory_mib << 20_i64);
         }
         assert_ne!(started(&lab, &lab.vm(&id)), first_start);
         rewrite(&lab, &workspace, &lines(""));
@@ -123,6 +123,7 @@ fn power_states_in_place_and_back_after_drift() {
         assert_eq!(lab.vm(&id).text("power_state"), "Running");
         rewrite(&lab, &workspace, &lines("  power_state = \"paused\""));
         workspace.try_plan().only_error().expect_at("power_state");
+        rewrite(&lab, &workspace, &lines(""));
         workspace.destroy();
         assert_unchanged(&lab, &before);
     });
@@ -153,6 +154,7 @@ fn another_host_moves_it_live() {
         assert_eq!(started(&lab, &lab.vm(&id)), first_start, "it ran all the time");
         rewrite(&lab, &workspace, &lines("  host = \"xen99\""));
         workspace.try_plan().only_error().expect_at("host").expect_text("xen99");
+        rewrite(&lab, &workspace, &lines(""));
         workspace.destroy();
         assert_unchanged(&lab, &before);
     });
@@ -178,6 +180,7 @@ fn what_cannot_be_is_an_error_in_the_plan_at_its_attribute() {
             workspace.try_plan().only_error().expect_at(attribute);
         }
         assert!(lab.has_vm(&id));
+        rewrite(&lab, &workspace, &lines("  storage = \"xen11-local\""));
         workspace.destroy();
         let suspended = lab.workspace(tool, &[&lines("  power_state = \"suspended\"")]);
         suspended.try_plan().only_error().expect_at("power_state");
