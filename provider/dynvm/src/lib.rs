@@ -5,6 +5,7 @@
 //! - `capacity` is the resource `dynvm_capacity`: room that is held for later.
 //! - `chronicle` writes the history.
 //! - `diagnose` turns failures of [`fleet`] into diagnostics.
+//! - `functions` compute, and ask no pool.
 //! - [`pages`] are the reference pages, made from the tables.
 
 mod capacity;
@@ -12,6 +13,7 @@ mod chronicle;
 mod config;
 mod data;
 mod diagnose;
+mod functions;
 pub mod install;
 pub mod pages;
 mod provider;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use engine::docs::{Topic, data_source_page, provider_page, resource_page};
+use engine::docs::{Import, Topic, data_source_page, function_page, provider_page, resource_page};
 use engine::schema::Schema;
 use plugin::provider::Provider as _;
 
@@ -27,7 +27,11 @@ pub fn all(examples: &Path) -> Result<Vec<(String, String)>> {
     for resource in provider.resources() {
         let name = resource.type_name();
         let example = example(examples, &format!("resources/{name}/resource.tf"))?;
-        let text = resource_page(&topic(name, resource.schema(), &example));
+        let import = resource.importable().then(|| import(examples, name)).transpose()?;
+        let text = resource_page(&Topic {
+            import: import.as_ref().map(|(block, command)| Import { block, command }),
+            ..topic(name, resource.schema(), &example)
+        });
         pages.push((format!("resources/{}.md", short(name)), text));
     }
     for source in provider.data_sources() {
@@ -36,7 +40,19 @@ pub fn all(examples: &Path) -> Result<Vec<(String, String)>> {
         let text = data_source_page(&topic(name, source.schema(), &example));
         pages.push((format!("data-sources/{}.md", short(name)), text));
     }
+    for function in provider.functions() {
+        let signature = function.signature();
+        let example = example(examples, &format!("functions/{}/function.tf", signature.name))?;
+        let text = function_page("dynvm", signature, Some(&example));
+        pages.push((format!("functions/{}.md", signature.name), text));
+    }
     Ok(pages)
+}
+
+/// How a resource is imported: the block and the command.
+fn import(examples: &Path, name: &str) -> Result<(String, String)> {
+    let part = |file: &str| example(examples, &format!("resources/{name}/{file}"));
+    Ok((part("import-by-string-id.tf")?, part("import.sh")?))
 }
 
 fn topic<'a>(name: &'a str, schema: &'a Schema, example: &'a str) -> Topic<'a> {

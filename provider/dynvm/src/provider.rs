@@ -7,11 +7,12 @@ use async_trait::async_trait;
 use cty::Value;
 use engine::diagnostics::Diagnostics;
 use engine::schema::Schema;
-use plugin::provider::{Context, DataSource, Provider, Resource};
+use plugin::provider::{Context, DataSource, Function, Provider, Resource};
 
 use crate::capacity::CapacityResource;
 use crate::config;
 use crate::data::{CapacityData, ServerData, ServersData};
+use crate::functions;
 use crate::server::ServerResource;
 use crate::settings::{Settings, SharedSettings};
 
@@ -27,6 +28,7 @@ pub struct DynvmProvider {
     settings: SharedSettings,
     resources: Vec<Arc<dyn Resource>>,
     data_sources: Vec<Arc<dyn DataSource>>,
+    functions: Vec<Arc<dyn Function>>,
 }
 
 impl DynvmProvider {
@@ -45,6 +47,7 @@ impl DynvmProvider {
                 Arc::new(ServerData::new(settings.clone())),
                 Arc::new(ServersData::new(settings.clone())),
             ],
+            functions: functions::all(),
             settings,
         }
     }
@@ -92,6 +95,10 @@ impl Provider for DynvmProvider {
 
     fn data_sources(&self) -> &[Arc<dyn DataSource>] {
         &self.data_sources
+    }
+
+    fn functions(&self) -> &[Arc<dyn Function>] {
+        &self.functions
     }
 
     async fn configure(&self, config: &Value, _cx: &Context) -> Diagnostics {

@@ -67,6 +67,15 @@ impl Schema {
         attribute::object_type(&self.attributes)
     }
 
+    /// An object with every attribute at its default; null where it has none.
+    #[must_use]
+    pub fn defaults(&self) -> Value {
+        Value::object(self.attributes.iter().map(|attribute| {
+            let default = attribute.default.clone();
+            (attribute.name.as_str(), default.unwrap_or(Value::Null))
+        }))
+    }
+
     /// An object with every attribute null.
     #[must_use]
     pub fn empty(&self) -> Value {

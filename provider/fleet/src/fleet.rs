@@ -194,6 +194,14 @@ impl Fleet {
         list::find(&serving(members_named(&self.members, pool)?).await, query).await
     }
 
+    /// Finds a VM that can become a server, in one pool or in any. Nothing is changed.
+    ///
+    /// # Errors
+    /// When there is none, or it is a template, a snapshot or a control domain; when a pool that may have it cannot be read.
+    pub async fn adoptable(&self, pool: Option<&str>, vm: Uuid) -> Result<Server, Error> {
+        list::adoptable(&serving(members_named(&self.members, pool)?).await, vm).await
+    }
+
     /// Lists servers, sorted by pool, name and UUID.
     ///
     /// # Errors

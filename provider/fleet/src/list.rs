@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use xenapi::{Filter, Ref, Vm, VmRecord};
+use xenapi::{Filter, Ref, Uuid, Vm, VmRecord};
 
 use crate::choices::Choices;
 use crate::error::{Error, VmName, What};
 use crate::inventory::{Freshness, Inventory};
 use crate::lease::VmMarks;
-use crate::pool::{Member, related};
+use crate::pool::{Fabric, Loaded, Member, related};
 use crate::server::{Named, Server};
 use crate::spec::{ListFilter, ServerQuery};
 use crate::view;
@@ -69,6 +69,46 @@ pub(crate) async fn find(members: &[Arc<Member>], query: &ServerQuery) -> Result
             })
         }
     }
+}
+
+/// A VM that can become a server. One pool has it at most: while it is not found, each that cannot be asked may be the one.
+pub(crate) async fn adoptable(members: &[Arc<Member>], vm: Uuid) -> Result<Server, Error> {
+    let looks = members.iter().map(|member| async move {
+        let (fabric, loaded) = tokio::try_join!(member.fabric(), member.load(vm))?;
+        Ok(loaded.map(|loaded| (fabric, loaded)))
+    });
+    let mut unknown = None;
+    for look in join_all(looks).await {
+        match look {
+            Ok(Some((fabric, loaded))) => return adopted(&fabric, &loaded),
+            Ok(None) => {}
+            Err(error) => unknown = Some(error),
+        }
+    }
+    let pools: Vec<&str> = members.iter().map(|member| member.name()).collect();
+    Err(unknown.unwrap_or(Error::Missing {
+        what: What::Server,
+        wanted: vm.to_string(),
+        pool: pools.join(", "),
+        there: names(members, &vm.to_string()).await,
+    }))
+}
+
+fn adopted(fabric: &Fabric, loaded: &Loaded) -> Result<Server, Error> {
+    let what = if loaded.vm.is_control_domain {
+        "is a control domain"
+    } else if loaded.vm.is_a_snapshot {
+        "is a snapshot"
+    } else if loaded.vm.is_a_template {
+        "is a template"
+    } else {
+        return Ok(view::server(fabric, loaded));
+    };
+    Err(Error::NotOurs {
+        pool: fabric.pool.clone(),
+        vm: loaded.name(),
+        why: what.to_owned(),
+    })
 }
 
 /// All servers that pass a filter, sorted by pool, name and UUID.

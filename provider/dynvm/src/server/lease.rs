@@ -106,6 +106,10 @@ pub(super) async fn plan(settings: &Settings, draft: &mut Draft<'_>, found: &mut
         Course::Anew => {
             draft.mark_unknown("lease_started_at");
             draft.mark_unknown("expires_at");
+            if draft.prior().get("created_at").is_null() {
+                // An imported VM gets its marks with its lease.
+                draft.mark_unknown("created_at");
+            }
         }
         Course::Moves { start, end } => {
             if start.is_none() {

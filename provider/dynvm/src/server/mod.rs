@@ -10,6 +10,7 @@ mod delete;
 #[cfg(test)]
 pub(crate) mod drafts;
 mod identity;
+mod import;
 mod lease;
 pub(crate) mod place;
 pub(crate) mod plan;
@@ -29,7 +30,7 @@ use engine::private::Private;
 use engine::schema::Schema;
 use history::Entry;
 use plugin::provider::{
-    Applied, Context, CreateRequest, DeleteRequest, ReadAnswer, ReadRequest, Resource, UpdateRequest,
+    Applied, Context, CreateRequest, DeleteRequest, Imported, ReadAnswer, ReadRequest, Resource, UpdateRequest,
 };
 
 pub(crate) use admission::{Admission, Policy};
@@ -94,6 +95,14 @@ impl Resource for ServerResource {
     async fn delete(&self, request: DeleteRequest, cx: &Context) -> Applied {
         self.applies();
         delete::delete(&self.settings, request, cx).await
+    }
+
+    async fn import(&self, id: &str, cx: &Context) -> Result<Imported, Diagnostics> {
+        import::import(&self.settings, &self.schema, id, cx).await
+    }
+
+    fn importable(&self) -> bool {
+        true
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) async fn plan(settings: &Settings, draft: &mut Draft<'_>, private: &P
     }
     match settings {
         Settings::Ready(lab) => {
+            check_lease(draft, &mut found);
             default_ttl(lab, draft);
             check_ttl(lab, draft, &mut found);
             if draft.action() == Action::Create {
@@ -46,13 +47,33 @@ pub(super) async fn plan(settings: &Settings, draft: &mut Draft<'_>, private: &P
 
 /// A null ttl takes the provider's at each plan; the text in the state stays while it means the same.
 fn default_ttl(lab: &Lab, draft: &mut Draft<'_>) {
-    if !draft.config().get("ttl").is_null() {
+    if !draft.config().get("ttl").is_null() || lacks_lease(draft) {
         return;
     }
     if request::ttl(draft.prior()).ok() == Some(lab.default_ttl) {
         draft.keep("ttl");
     } else {
         draft.set("ttl", engine::duration::format(lab.default_ttl));
+    }
+}
+
+/// Says whether it is an imported VM that has no lease, and is given none.
+fn lacks_lease(draft: &Draft<'_>) -> bool {
+    draft.action() == Action::Update && draft.prior().get("ttl").is_null() && draft.config().get("ttl").is_null()
+}
+
+/// A VM that somebody else made is not put under a lease by a default: it would be destroyed when that is over.
+fn check_lease(draft: &Draft<'_>, found: &mut Diagnostics) {
+    if lacks_lease(draft) {
+        found.error_at(
+            "ttl",
+            "VM without a lease",
+            format!(
+                "\"{}\" has no lease: dynvm did not make it, or its marks are lost. With a `ttl` it becomes a server, which is destroyed when its lease is over; \
+                 that is not done without being asked for. Give the `ttl`, or take the VM out of the state with `terraform state rm`.",
+                draft.prior().get("name").as_str().unwrap_or_default(),
+            ),
+        );
     }
 }
 
@@ -89,6 +110,10 @@ async fn template(lab: &Lab, draft: &mut Draft<'_>, found: &mut Diagnostics) {
     let wanted = draft.config().get("template").as_str().map(str::to_owned);
     let present = draft.prior().get("template_uuid").as_str().map(str::to_owned);
     let pool = draft.prior().get("pool").as_str().map(str::to_owned);
+    if present.is_none() && draft.prior().get("template").is_null() {
+        // An imported VM that dynvm did not make: what it was cloned from nobody knows.
+        return;
+    }
     let (Some(wanted), Some(present), Some(pool)) = (wanted, present, pool) else {
         draft.require_replace("template");
         return;

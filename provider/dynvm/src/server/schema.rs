@@ -45,7 +45,8 @@ fn identity() -> Vec<Attribute> {
         Attribute::string("os")
             .optional()
             .rule(Rule::length(1..=255))
-            .replaces()
+            // An imported VM that dynvm did not make has none before, and is not destroyed for being given one.
+            .replaces_if(|change| !change.prior.is_null(), "it changes from one to another")
             .describe(
                 "An operating system by the alias that the provider's `templates` give to a template in each pool. An alias that is \
                  pointed at another template later affects new servers only.",

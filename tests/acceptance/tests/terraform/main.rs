@@ -22,6 +22,7 @@ mod failure;
 mod history;
 mod hostile;
 mod idle;
+mod import;
 mod interrupt;
 mod killed;
 mod labels;

@@ -68,7 +68,7 @@ fn another_size_restarts_the_server_and_the_plan_says_so() {
             assert_eq!(state.text(A, "expires_at"), first.text(A, "expires_at"));
             let vm = lab.vm(&id);
             assert_eq!(vm.record["VCPUs_at_startup"], cpus);
-            assert_eq!(vm.record["memory_static_max"], memory_mib << 20_i64);
+            assert_eq!(vm.record["memory_static_max"], i64::from(memory_mib) << 20);
         }
         assert_ne!(started(&lab, &lab.vm(&id)), first_start);
         rewrite(&lab, &workspace, &lines(""));

@@ -1,0 +1,11 @@
+resource "dynvm_server" "web" {
+  count = 2
+  name  = "web-${count.index}"
+  os    = "debian12"
+  tags  = ["web"]
+}
+
+# Written to a file that ends in .json it is what `ansible-playbook -i` reads.
+output "inventory" {
+  value = provider::dynvm::inventory(dynvm_server.web)
+}
