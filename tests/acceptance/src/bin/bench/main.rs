@@ -25,6 +25,7 @@ mod many;
 mod past;
 mod place;
 mod planning;
+mod reshaping;
 mod sample;
 mod servers;
 mod srs;
@@ -59,6 +60,7 @@ const PARTS: &[(&str, &[u8], Part)] = &[
     ("plan", &[2], planning::rows),
     ("decoding", &[15], decoding::rows),
     ("life", &[3, 4, 5, 7, 8], life::rows),
+    ("reshaping", &[21, 22], reshaping::rows),
     ("sweep", &[11], sweep::rows),
     ("idle", &[12], expiry::idle),
     ("expiry", &[13, 14], expiry::rows),

@@ -11,7 +11,7 @@ pub(crate) const FOREIGN: u32 = 1_000;
 /// The pool of the built-in lab that is measured.
 pub(crate) const POOL: &str = "lab1";
 /// The template of all servers: its guest has an address as soon as its agent speaks.
-const OS: &str = "debian12";
+pub(crate) const OS: &str = "debian12";
 /// Pools of the wide lab.
 pub(crate) const POOLS: usize = 4;
 /// In each pool of the wide lab: an SR, and the only `os` whose template lies on it.

@@ -50,6 +50,13 @@ impl Traffic {
         self.counted().count()
     }
 
+    /// Whether one of them calls this method, synchronously or not.
+    pub(crate) fn has(&self, method: &str) -> bool {
+        self.0
+            .iter()
+            .any(|request| request.method.trim_start_matches("Async.") == method)
+    }
+
     /// Bytes of the answers' bodies, without login and logout.
     pub(crate) fn received(&self) -> u64 {
         self.counted().map(|request| request.response_bytes).sum()
