@@ -35,7 +35,7 @@ pub use self::counters::{Counters, Tally};
 pub use self::endpoint::{Endpoint, EndpointError, Scheme};
 pub use self::error::{Error, ErrorKind, Outcome};
 pub use self::event::{
-    Change, ChangeOp, Delta, EventClass, Interest, Loss, Notice, Snapshot, Subscription, Token, Watcher,
+    Change, ChangeOp, Delta, EventClass, Haste, Hurry, Interest, Loss, Notice, Snapshot, Subscription, Token, Watcher,
 };
 pub use self::failure::Failure;
 pub use self::fifo::{Fifo, FifoGuard};

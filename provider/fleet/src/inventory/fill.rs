@@ -22,7 +22,8 @@ pub(super) async fn fill(member: &Arc<Member>) -> Result<(Inventory, Subscriptio
     let writes = member.writes();
     let fabric = member.fabric().await?;
     let followed = [&CLASSES[..], &OF_SERVERS].concat();
-    let mut events = client.watcher().subscribe(Interest::classes(&followed).with_tokens());
+    let interest = Interest::classes(&followed).with_tokens().patient();
+    let mut events = client.watcher().subscribe(interest);
     if events.since().is_none() {
         listening(&mut events).await?;
     }

@@ -1,4 +1,6 @@
 //! Keeping the inventory: filled by whoever needs it first, followed by one task, read by all.
+//!
+//! It is followed patiently: as long as nobody waits for it to move on, it may lag some seconds behind the pool. A reader of own writes hurries it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +9,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use tokio::sync::watch;
-use xenapi::{Loss, Notice, Ref, Subscription, Token, Vdi, VdiRecord};
+use xenapi::{Haste, Loss, Notice, Ref, Subscription, Token, Vdi, VdiRecord};
 
 use super::Inventory;
 use super::fill::fill;
@@ -22,7 +24,7 @@ const TURNS: u32 = 6;
 /// Which writes a reader must see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Freshness {
-    /// What the events have told so far.
+    /// What the events have told so far: how the pool was some seconds ago at the most.
     Seen,
     /// All that this process has written before.
     OwnWrites,
@@ -44,7 +46,7 @@ enum State {
     #[default]
     Empty,
     Filling(u64, Filling),
-    Followed(u64, Box<Inventory>),
+    Followed(u64, Box<Inventory>, Haste),
 }
 
 impl Default for Live {
@@ -93,7 +95,7 @@ impl Live {
 
     /// Keeps these disks in the picture too, as they change.
     pub(crate) fn keep(&self, disks: &[(Ref<Vdi>, VdiRecord)]) {
-        if let State::Followed(_, inventory) = &mut *self.state() {
+        if let State::Followed(_, inventory, _) = &mut *self.state() {
             inventory.servers.keep(disks);
         }
     }
@@ -103,8 +105,10 @@ impl Live {
         self.peek(|inventory| Arc::clone(inventory.fabric()))
     }
 
-    /// Waits until the picture has moved on.
+    /// Waits until the picture has moved on, and has it follow closely meanwhile.
     pub(crate) async fn changed(&self) {
+        let haste = self.followed().map(|(.., haste)| haste);
+        let _hurry = haste.as_ref().map(Haste::hurry);
         // The sender lives as long as this does.
         let _ = self.moved.subscribe().changed().await;
     }
@@ -112,7 +116,7 @@ impl Live {
     /// Looks at the picture as it is, if there is one; asks nobody.
     pub(crate) fn peek<T>(&self, see: impl FnOnce(&Inventory) -> T) -> Option<T> {
         match &*self.state() {
-            State::Followed(_, inventory) => Some(see(inventory)),
+            State::Followed(_, inventory, _) => Some(see(inventory)),
             State::Empty | State::Filling(..) => None,
         }
     }
@@ -145,13 +149,15 @@ impl Live {
 
     /// Waits until the picture holds so many of this process's writes.
     async fn catch_up(&self, member: &Arc<Member>, wanted: u64) -> Result<(), Error> {
-        let Some((serial, fabric)) = self.followed() else {
+        let Some((serial, fabric, haste)) = self.followed() else {
             return Ok(());
         };
         let mut moved = self.moved.subscribe();
         let touched = member.client()?.inject(&fabric.object).await;
         let point =
             touched.map_err(|cause| Error::call("asking for the point of the events", VmName::unknown(), cause))?;
+        // Not before the pool was touched: a call for events from now on tells of that in any case, and is the only one that it takes.
+        let _hurry = haste.hurry();
         let passed = async {
             while self.is_before(&point) {
                 // The sender lives as long as this does.
@@ -161,7 +167,7 @@ impl Live {
         if tokio::time::timeout(CATCH_UP, passed).await.is_err() {
             tracing::warn!(pool = member.name(), "the pool's events are late: it is read anew");
             self.forget(serial);
-        } else if let State::Followed(number, inventory) = &mut *self.state()
+        } else if let State::Followed(number, inventory, _) = &mut *self.state()
             && *number == serial
             && inventory.reached.is_after(&point)
         {
@@ -178,10 +184,10 @@ impl Live {
             .unwrap_or(false)
     }
 
-    /// The picture's number and fabric.
-    fn followed(&self) -> Option<(u64, Arc<Fabric>)> {
+    /// The picture's number and fabric, and what hurries it.
+    fn followed(&self) -> Option<(u64, Arc<Fabric>, Haste)> {
         match &*self.state() {
-            State::Followed(serial, inventory) => Some((*serial, Arc::clone(inventory.fabric()))),
+            State::Followed(serial, inventory, haste) => Some((*serial, Arc::clone(inventory.fabric()), haste.clone())),
             State::Empty | State::Filling(..) => None,
         }
     }
@@ -189,7 +195,7 @@ impl Live {
     /// Gives up one picture; another one that has taken its place stays.
     fn forget(&self, serial: u64) {
         let mut state = self.state();
-        if matches!(&*state, State::Followed(number, _) if *number == serial) {
+        if matches!(&*state, State::Followed(number, ..) if *number == serial) {
             *state = State::Empty;
         }
         drop(state);
@@ -210,7 +216,7 @@ async fn begin(member: Arc<Member>, serial: u64) -> Result<(), Error> {
         Ok((inventory, events)) => {
             member
                 .live
-                .end_filling(serial, State::Followed(serial, Box::new(inventory)));
+                .end_filling(serial, State::Followed(serial, Box::new(inventory), events.haste()));
             member.followers.spawn(follow(Arc::clone(&member), serial, events));
             Ok(())
         }
@@ -226,7 +232,7 @@ async fn follow(member: Arc<Member>, serial: u64, mut events: Subscription) {
     loop {
         let notice = events.next().await;
         let goes_on = match &mut *member.live.state() {
-            State::Followed(number, inventory) if *number == serial => put_in(inventory, notice),
+            State::Followed(number, inventory, _) if *number == serial => put_in(inventory, notice),
             State::Followed(..) | State::Empty | State::Filling(..) => return,
         };
         if !goes_on {

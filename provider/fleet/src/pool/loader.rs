@@ -4,11 +4,11 @@
 //! kept by events. A VM that it lacks is asked for by its UUID: only the pool itself says that a VM is gone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use xenapi::{
     Filter, GuestMetricsRecord, PowerState, Ref, Uuid, Vbd, VbdRecord, VbdType, Vdi, VdiRecord, Vif, VifRecord, Vm,
     VmRecord,
@@ -24,8 +24,9 @@ use crate::lease::VmMarks;
 const MANY: usize = 10;
 /// How many one pool answers one after the other before the next is worth the whole picture.
 const SEVERAL: usize = 3;
-/// How long the first batch waits for company: callers that start together arrive within this time.
-const GATHER: Duration = Duration::from_millis(8);
+/// How long after one read the next comes at the latest, when callers start together. Terraform sends a thousand one by one, with some
+/// milliseconds of its own work between them.
+const GATHER: Duration = Duration::from_millis(20);
 /// How many VMs one query names.
 const CHUNK: usize = 1000;
 
@@ -41,6 +42,30 @@ pub(crate) struct Loaded {
 }
 
 type Answer = Result<Option<Arc<Loaded>>, Error>;
+
+/// The reads of a whole process, in all its pools together.
+#[derive(Debug, Default)]
+pub(crate) struct Reads {
+    count: usize,
+    last: Option<Instant>,
+}
+
+impl Reads {
+    fn came(&mut self) {
+        self.count += 1;
+        self.last = Some(Instant::now());
+    }
+
+    fn are_many(&self) -> bool {
+        self.count >= MANY
+    }
+
+    /// Until when it pays to wait for more; `None` when it is known that there are many, or when no more have come for a while.
+    fn gather_until(&self) -> Option<Instant> {
+        let until = self.last? + GATHER;
+        (!self.are_many() && until > Instant::now()).then_some(until)
+    }
+}
 
 /// Coalesces reads of one pool.
 #[derive(Default)]
@@ -94,7 +119,7 @@ impl Loader {
         if let Some(loaded) = member.live.glance(member, |inventory| inventory.loaded(vm)).flatten() {
             return Ok(Some(Arc::new(loaded)));
         }
-        member.common.reads.fetch_add(1, Ordering::Relaxed);
+        member.reads().came();
         let (send, receive) = oneshot::channel();
         {
             let mut state = self.state();
@@ -128,8 +153,7 @@ async fn drive(member: Arc<Member>) {
                 return;
             }
             state.batches += 1;
-            let is_one_of_many = member.common.reads.load(Ordering::Relaxed) >= MANY
-                || state.batches > 1 && state.asked.len() >= SEVERAL;
+            let is_one_of_many = member.reads().are_many() || state.batches > 1 && state.asked.len() >= SEVERAL;
             (std::mem::take(&mut state.waiting), is_one_of_many)
         };
         let rest = if is_one_of_many {
@@ -141,15 +165,19 @@ async fn drive(member: Arc<Member>) {
     }
 }
 
-/// Waits for company: nothing can be asked before the login anyway, and callers that start together arrive meanwhile. Whether that
-/// failed the first call tells.
+/// Waits for company: nothing can be asked before the login anyway, and callers that start together arrive meanwhile. As long as they keep
+/// coming, to whichever pool, it is not known yet whether they are many. Whether the login failed the first call tells.
 async fn gather(member: &Member) {
-    let connected = async {
-        if let Ok(client) = member.client() {
-            drop(client.connect().await);
+    if let Ok(client) = member.client() {
+        drop(client.connect().await);
+    }
+    loop {
+        let until = member.reads().gather_until();
+        match until {
+            Some(until) => tokio::time::sleep_until(until).await,
+            None => return,
         }
-    };
-    tokio::join!(tokio::time::sleep(GATHER), connected);
+    }
 }
 
 /// Answers what the inventory holds; gives back the rest. An inventory that cannot be had answers nothing.
@@ -267,4 +295,24 @@ fn group<C, R>(records: Vec<(Ref<C>, R)>, vm: impl Fn(&R) -> Ref<Vm>) -> HashMap
         groups.entry(vm(&record)).or_default().push((reference, record));
     }
     groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn company_is_waited_for_as_long_as_it_keeps_coming() {
+        let (step, mut reads) = (GATHER / 2, Reads::default());
+        for _ in 1..MANY {
+            reads.came();
+            tokio::time::advance(step).await;
+            assert_eq!(reads.gather_until(), Some(Instant::now() + GATHER - step));
+        }
+        tokio::time::advance(step).await;
+        assert_eq!(reads.gather_until(), None, "nobody comes any more");
+        reads.came();
+        assert!(reads.are_many());
+        assert_eq!(reads.gather_until(), None, "there are many");
+    }
 }

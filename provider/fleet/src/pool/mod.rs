@@ -9,8 +9,8 @@ mod loader;
 mod template;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -27,7 +27,7 @@ pub(crate) use self::template::{Disks, Template};
 
 use self::clock::PoolClock;
 use self::counter::Counter;
-use self::loader::Loader;
+use self::loader::{Loader, Reads};
 use crate::config::{Duplicates, NetworkChoice, PoolSettings};
 use crate::error::Error;
 use crate::flight::{Flight, Flights};
@@ -45,7 +45,7 @@ pub(crate) struct Common {
     /// Which pool was met under which entry's name.
     identities: Mutex<BTreeMap<Uuid, String>>,
     /// How many VMs were asked for.
-    reads: AtomicUsize,
+    reads: Mutex<Reads>,
 }
 
 /// A pool of the fleet.
@@ -198,6 +198,11 @@ impl Member {
     /// Reads a VM and what belongs to it, together with all others that are read at the same time.
     pub(crate) async fn load(self: &Arc<Self>, vm: Uuid) -> Result<Option<Arc<Loaded>>, Error> {
         self.loader.load(self, vm).await
+    }
+
+    /// The reads of the whole process.
+    fn reads(&self) -> MutexGuard<'_, Reads> {
+        self.common.reads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that this process has changed something: listings from before are not used again.

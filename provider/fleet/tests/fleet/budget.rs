@@ -75,7 +75,7 @@ async fn one_life_in_a_crowded_pool() {
         listed(&requests)
     );
     let polls = requests.len() - counted.len();
-    assert!(polls <= 6, "create polled {polls} times:\n{}", listed(&requests));
+    assert!(polls <= 4, "create polled {polls} times:\n{}", listed(&requests));
     let links = chain(&counted);
     assert!(links <= 15, "create's longest chain is {links}:\n{}", listed(&requests));
 
@@ -147,9 +147,19 @@ async fn a_refresh_of_two_hundred_servers_ten_at_a_time() {
     );
     let requests = lab.requests();
     assert!(
-        requests.len() <= 7,
+        requests.len() <= 6,
         "200 reads took {}:\n{}",
         requests.len(),
         listed(&requests)
     );
+
+    // A busy pool: what changes is told some seconds later, as nobody waits for it.
+    for n in 0..30 {
+        lab.call("VM.set_name_description", serde_json::json!([vm, n.to_string()]))
+            .await;
+        let seen = fleet.read(&one.key()).await.unwrap().unwrap();
+        assert!(seen.managed);
+    }
+    let more = lab.requests().len() - requests.len();
+    assert!(more <= 1, "30 changes took {more}:\n{}", listed(&lab.requests()));
 }

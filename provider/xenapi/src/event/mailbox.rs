@@ -12,11 +12,20 @@ use crate::error::Error;
 use crate::record::Class;
 use crate::reference::Ref;
 
-/// What a subscriber wants to hear of: whole classes, or single objects of them.
+/// What a subscriber wants to hear of: whole classes, or single objects of them; and how soon.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interest {
     classes: BTreeMap<EventClass, Option<BTreeSet<String>>>,
+    tempo: Tempo,
     wants_tokens: bool,
+}
+
+/// How soon a subscriber wants to hear of a change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Tempo {
+    #[default]
+    Prompt,
+    Patient,
 }
 
 impl Interest {
@@ -24,7 +33,7 @@ impl Interest {
     pub fn classes(classes: &[EventClass]) -> Self {
         Self {
             classes: classes.iter().map(|class| (*class, None)).collect(),
-            wants_tokens: false,
+            ..Self::default()
         }
     }
 
@@ -44,6 +53,14 @@ impl Interest {
     #[must_use]
     pub fn and_object<C: Class>(mut self, object: &Ref<C>) -> Self {
         self.add(C::EVENT, object.as_str());
+        self
+    }
+
+    /// Some seconds late, as long as nobody [hurries](Haste::hurry): who keeps a picture for later need not hear of each change at once,
+    /// and changes that are told together cost the pool one look.
+    #[must_use]
+    pub fn patient(mut self) -> Self {
+        self.tempo = Tempo::Patient;
         self
     }
 
@@ -99,6 +116,17 @@ pub enum Notice {
 /// each of which may change while they are being listed; and each takes a few KiB.
 const CAPACITY: usize = 8192;
 
+/// How a subscriber is to be served now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// It hears of a change as soon as it can be told.
+    Prompt,
+    /// It can wait.
+    Patient,
+    /// It could wait, but somebody waits for what it hears.
+    Hurried,
+}
+
 pub(super) struct Mailbox {
     inner: Mutex<Inner>,
     arrived: Notify,
@@ -111,6 +139,8 @@ struct Inner {
     reached: Option<Token>,
     loss: Option<Loss>,
     is_closed: bool,
+    /// How many wait for what is heard here.
+    hurries: usize,
 }
 
 impl Mailbox {
@@ -122,6 +152,7 @@ impl Mailbox {
                 reached: None,
                 loss: None,
                 is_closed: false,
+                hurries: 0,
             }),
             arrived: Notify::new(),
         })
@@ -165,6 +196,15 @@ impl Mailbox {
 
     pub(super) fn classes(&self) -> BTreeSet<EventClass> {
         self.inner().interest.classes.keys().copied().collect()
+    }
+
+    pub(super) fn urgency(&self) -> Urgency {
+        let inner = self.inner();
+        match (inner.interest.tempo, inner.hurries) {
+            (Tempo::Prompt, _) => Urgency::Prompt,
+            (Tempo::Patient, 0) => Urgency::Patient,
+            (Tempo::Patient, _) => Urgency::Hurried,
+        }
     }
 
     fn take(&self) -> Option<Notice> {
@@ -259,6 +299,14 @@ impl Subscription {
         self.mailbox.take()
     }
 
+    /// The way to hurry it, for others than the one who listens.
+    pub fn haste(&self) -> Haste {
+        Haste {
+            mailbox: Arc::clone(&self.mailbox),
+            wake: Arc::clone(&self.wake),
+        }
+    }
+
     /// Wants to hear of one more object from now on. Read that object afterwards: what changed before this call is not told.
     pub fn watch_object<C: Class>(&self, object: &Ref<C>) {
         self.mailbox.inner().interest.add(C::EVENT, object.as_str());
@@ -282,6 +330,43 @@ impl Drop for Subscription {
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Subscription({:?})", self.mailbox.inner().interest)
+    }
+}
+
+/// Hurries a [patient](Interest::patient) subscription.
+#[derive(Clone)]
+pub struct Haste {
+    mailbox: Arc<Mailbox>,
+    wake: Arc<Notify>,
+}
+
+impl Haste {
+    /// Has the subscription hear of changes at once, as long as what this gives is held: somebody waits for them.
+    pub fn hurry(&self) -> Hurry {
+        self.mailbox.inner().hurries += 1;
+        self.wake.notify_one();
+        Hurry {
+            mailbox: Arc::clone(&self.mailbox),
+        }
+    }
+}
+
+impl fmt::Debug for Haste {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Haste({} waiting)", self.mailbox.inner().hurries)
+    }
+}
+
+/// Somebody waits for what a patient subscription hears; ends when dropped.
+#[must_use = "the subscription is in a hurry only as long as this is held"]
+pub struct Hurry {
+    mailbox: Arc<Mailbox>,
+}
+
+impl Drop for Hurry {
+    fn drop(&mut self) {
+        let mut inner = self.mailbox.inner();
+        inner.hurries = inner.hurries.saturating_sub(1);
     }
 }
 

@@ -5,13 +5,14 @@
 
 mod mailbox;
 mod poll;
+mod tempo;
 mod watcher;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-pub use self::mailbox::{Interest, Loss, Notice, Subscription};
+pub use self::mailbox::{Haste, Hurry, Interest, Loss, Notice, Subscription};
 pub use self::watcher::Watcher;
 
 use crate::record::{Class, Record};

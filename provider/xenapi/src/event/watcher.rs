@@ -2,14 +2,20 @@
 //!
 //! ```text
 //!   idle --first subscription--> listening --last subscription gone--> idle (the token stays good for a while)
-//!                                 |     ^
-//!              error, new session v     | new token; every subscriber is told what it may have missed
-//!                                interrupted
+//!                                 |  ^ ^ |
+//!              error, new session v  | | | all who are there are patient, and were told a moment ago
+//!                        interrupted-+ | v
+//!     new token; every subscriber is   resting: until it is time, somebody hurries, or one comes who is not patient
+//!     told what it may have missed
 //! ```
 //! Each call of `event.from` costs the coordinator a scan of the subscribed classes at every wake-up, so there is one call for
 //! everybody. When somebody wants a further class, the call is dropped and made again with the same token: tokens are bound neither
 //! to classes nor, in xapi, to a session; but after a restart or failover the generation may have gone back, and the session ends
 //! with either, so a token is used within its session only.
+//!
+//! While the [patient](super::Interest::patient) rest, calls for the others go on beside the token of all, each from where the one before ended:
+//! what the patient want is left out of them. The next call for all begins where the last one ended, and tells the others some of it again: the
+//! latest state, which does no harm. [`tempo`](super::tempo) decides which call comes next.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -20,8 +26,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::mailbox::{Interest, Loss, Mailbox, Subscription};
+use super::mailbox::{Interest, Loss, Mailbox, Subscription, Urgency};
 use super::poll::{read_all, read_on};
+use super::tempo::{Lane, Next, Wanted};
 use super::{Delta, EventClass, Token};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::failure::Failure;
@@ -63,8 +70,18 @@ struct Subscriber {
 #[derive(Default)]
 struct State {
     subscribers: Vec<Subscriber>,
+    /// How far all were told, and when.
     token: Option<(Token, Instant)>,
+    /// How far the prompt were told beyond that.
+    ahead: Option<Token>,
     is_running: bool,
+}
+
+/// A call that is to be made.
+struct Round {
+    lane: Lane,
+    classes: BTreeSet<EventClass>,
+    wait: Duration,
 }
 
 impl Watcher {
@@ -103,10 +120,14 @@ impl Watcher {
                     .is_some_and(|(_, when)| when.elapsed() > TOKEN_LIFE)
                 {
                     state.token = None;
+                    state.ahead = None;
                 }
                 sessions.tasks().spawn(listen(Arc::clone(shared)));
             }
-            since = state.token.as_ref().map(|(token, _)| token.clone());
+            since = match mailbox.urgency() {
+                Urgency::Prompt => state.of(Lane::Prompt),
+                Urgency::Patient | Urgency::Hurried => state.of(Lane::All),
+            };
         }
         shared.wake.notify_one();
         Subscription::new(mailbox, Arc::clone(&shared.wake), place, since)
@@ -116,7 +137,7 @@ impl Watcher {
     pub(crate) fn prime(&self, token: &Token) {
         let mut state = self.shared.state();
         if !state.is_running {
-            state.token = Some((token.clone(), Instant::now()));
+            state.told(Lane::All, token.clone());
         }
     }
 
@@ -164,40 +185,62 @@ impl fmt::Debug for Watcher {
     }
 }
 
+impl State {
+    /// From where on the next call for these goes.
+    fn of(&self, lane: Lane) -> Option<Token> {
+        let token = self.token.as_ref().map(|(token, _)| token.clone());
+        match lane {
+            Lane::All => token,
+            Lane::Prompt => self.ahead.clone().or(token),
+        }
+    }
+
+    /// Notes how far they have been told.
+    fn told(&mut self, lane: Lane, token: Token) {
+        match lane {
+            Lane::All => {
+                self.token = Some((token, Instant::now()));
+                self.ahead = None;
+            }
+            Lane::Prompt => self.ahead = Some(token),
+        }
+    }
+
+    /// Those who are there still.
+    fn mailboxes(&mut self) -> impl Iterator<Item = &Arc<Mailbox>> {
+        self.subscribers
+            .retain(|subscriber| subscriber.place.strong_count() > 0);
+        self.subscribers.iter().map(|subscriber| &subscriber.mailbox)
+    }
+}
+
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
-        let mut state = self.state();
-        state
-            .subscribers
-            .retain(|subscriber| subscriber.place.strong_count() > 0);
-        state
-            .subscribers
-            .iter()
-            .map(|subscriber| Arc::clone(&subscriber.mailbox))
-            .collect()
+        self.state().mailboxes().cloned().collect()
     }
 
-    /// Lists the wanted classes, or ends the loop when there are none: in one step, so that no subscriber falls between.
-    fn wanted(&self) -> Option<BTreeSet<EventClass>> {
+    /// Lists those whom a call serves.
+    fn served(&self, lane: Lane) -> Vec<Arc<Mailbox>> {
+        let mut mailboxes = self.mailboxes();
+        mailboxes.retain(|mailbox| lane.serves(mailbox.urgency()));
+        mailboxes
+    }
+
+    /// Says what is wanted and what comes next, or ends the loop when nobody is there: in one step, so that no subscriber falls between.
+    fn wanted(&self) -> Option<(Wanted, Next)> {
         let mut state = self.state();
-        state
-            .subscribers
-            .retain(|subscriber| subscriber.place.strong_count() > 0);
+        let wanted = Wanted::of(state.mailboxes().map(|mailbox| &**mailbox));
         if state.subscribers.is_empty() {
             state.is_running = false;
             return None;
         }
-        Some(
-            state
-                .subscribers
-                .iter()
-                .flat_map(|subscriber| subscriber.mailbox.classes())
-                .collect(),
-        )
+        let age = state.token.as_ref().map(|(_, when)| when.elapsed());
+        let next = wanted.next(age);
+        Some((wanted, next))
     }
 
     fn lose(&self, loss: &Loss) {
@@ -206,35 +249,33 @@ impl Shared {
         }
     }
 
-    fn token(&self) -> Option<Token> {
-        self.state().token.as_ref().map(|(token, _)| token.clone())
-    }
-
-    fn keep(&self, token: Token) {
-        self.state().token = Some((token, Instant::now()));
-    }
-
     fn drop_token(&self) {
-        self.state().token = None;
+        let mut state = self.state();
+        state.token = None;
+        state.ahead = None;
     }
 
     /// Hands out what an answer tells of these classes. If somebody has come meanwhile who wants others too, the next call begins
     /// where this one began: what changed in those is told by none before it.
-    fn deliver(&self, delta: Delta, classes: &BTreeSet<EventClass>) {
-        let mailboxes = self.mailboxes();
+    fn deliver(&self, delta: Delta, round: &Round) {
+        let mailboxes = self.served(round.lane);
         for change in delta.changes {
             let change = Arc::new(change);
             for mailbox in &mailboxes {
                 mailbox.put(&change);
             }
         }
-        if mailboxes.iter().all(|mailbox| mailbox.classes().is_subset(classes)) {
+        if are_covered(&mailboxes, &round.classes) {
             for mailbox in &mailboxes {
                 mailbox.reach(&delta.token);
             }
-            self.keep(delta.token);
+            self.state().told(round.lane, delta.token);
         }
     }
+}
+
+fn are_covered(mailboxes: &[Arc<Mailbox>], classes: &BTreeSet<EventClass>) -> bool {
+    mailboxes.iter().all(|mailbox| mailbox.classes().is_subset(classes))
 }
 
 /// Tells whether changes may be missed when the old token is used again.
@@ -250,20 +291,20 @@ fn spoils_token(error: &Error) -> bool {
 async fn listen(shared: Arc<Shared>) {
     let closing = shared.caller.sessions().closing().clone();
     // Classes only grow while the loop runs: dropping a call costs a connection, and leaves the pool waiting for its time limit.
-    let mut classes = BTreeSet::new();
+    let mut known = Wanted::default();
     let mut failures = 0_u32;
-    while let Some(wanted) = shared.wanted() {
-        classes.extend(wanted);
-        if classes.is_empty() {
-            tokio::select! {
-                () = closing.cancelled() => break,
-                () = interest_changed(&shared, &classes) => continue,
-            }
+    while let Some((wanted, next)) = shared.wanted() {
+        if closing.is_cancelled() {
+            break;
         }
+        known.grow(&wanted);
+        let Some(round) = round(&shared, &known, next).await else {
+            continue;
+        };
         let result = tokio::select! {
             () = closing.cancelled() => break,
-            () = interest_changed(&shared, &classes) => continue,
-            result = step(&shared, &classes) => result,
+            () = interest_changed(&shared, &round) => continue,
+            result = step(&shared, &round) => result,
         };
         let Err(error) = result else {
             failures = 0;
@@ -288,21 +329,58 @@ async fn listen(shared: Arc<Shared>) {
     }
 }
 
-/// Ends when a class is wanted that the call in flight does not cover, or when nobody wants anything.
-async fn interest_changed(shared: &Shared, classes: &BTreeSet<EventClass>) {
+/// The call that comes next, after a rest where that comes first; `None` when something else may be wanted meanwhile.
+async fn round(shared: &Shared, known: &Wanted, next: Next) -> Option<Round> {
+    let (rest, lane, wait) = match next {
+        Next::All if known.all.is_empty() => (Duration::MAX, Lane::All, WAIT),
+        Next::All => (Duration::ZERO, Lane::All, WAIT),
+        Next::Prompt(limit) => (Duration::ZERO, Lane::Prompt, limit.min(WAIT)),
+        Next::Rest(rest) => (rest, Lane::All, WAIT),
+    };
+    if !rest.is_zero() {
+        let generation = shared.state().of(Lane::All).map(|token| token.generation);
+        let replaced = async {
+            match generation {
+                Some(generation) => shared.caller.sessions().replaced(generation).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = shared.caller.sessions().closing().cancelled() => return None,
+            () = shared.wake.notified() => return None,
+            () = tokio::time::sleep(rest) => {}
+            // The patient must hear at once that they may have missed something.
+            () = replaced => {}
+        }
+    }
+    let classes = match lane {
+        Lane::All => known.all.clone(),
+        Lane::Prompt => known.prompt.clone(),
+    };
+    Some(Round { lane, classes, wait })
+}
+
+/// Ends when the call in flight is not the one that is wanted any more: it does not cover a class, or those it leaves out are in a hurry, or nobody
+/// wants anything.
+async fn interest_changed(shared: &Shared, round: &Round) {
     loop {
         shared.wake.notified().await;
         let mailboxes = shared.mailboxes();
-        if mailboxes.is_empty() || !mailboxes.iter().all(|mailbox| mailbox.classes().is_subset(classes)) {
+        let left_out =
+            |mailbox: &Arc<Mailbox>| mailbox.urgency() == Urgency::Hurried && !round.lane.serves(Urgency::Hurried);
+        if mailboxes.is_empty()
+            || mailboxes.iter().any(left_out)
+            || !are_covered(&shared.served(round.lane), &round.classes)
+        {
             return;
         }
     }
 }
 
 /// Makes one call: for a token if there is none, else for changes.
-async fn step(shared: &Shared, classes: &BTreeSet<EventClass>) -> Result<(), Error> {
+async fn step(shared: &Shared, round: &Round) -> Result<(), Error> {
     let session = shared.caller.sessions().get().await?;
-    let token = shared.token();
+    let token = shared.state().of(round.lane);
     let usable = token.as_ref().filter(|token| token.generation == session.generation);
     let Some(usable) = usable else {
         // The pool's own record is a single one: the cheapest way to a token.
@@ -312,18 +390,18 @@ async fn step(shared: &Shared, classes: &BTreeSet<EventClass>) -> Result<(), Err
         } else {
             Loss::Fresh
         };
-        shared.keep(delta.token);
+        shared.state().told(Lane::All, delta.token);
         shared.lose(&loss);
         return Ok(());
     };
-    let list: Vec<EventClass> = classes.iter().copied().collect();
+    let list: Vec<EventClass> = round.classes.iter().copied().collect();
     let result = tokio::select! {
-        result = read_on(&shared.caller, &shared.pool, &session, &list, &usable.text, WAIT) => result,
+        result = read_on(&shared.caller, &shared.pool, &session, &list, &usable.text, round.wait) => result,
         () = shared.caller.sessions().replaced(session.generation) => return Ok(()),
     };
     match result {
         Ok(delta) => {
-            shared.deliver(delta, classes);
+            shared.deliver(delta, round);
             tokio::time::sleep(PAUSE).await;
             Ok(())
         }

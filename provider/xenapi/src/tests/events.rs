@@ -208,6 +208,70 @@ async fn a_further_class_widens_the_poll_with_the_same_token(wire: Wire) {
     assert_eq!(asked[2], ["vm", "host_metrics", "task", token]);
 }
 
+/// What each call of `event.from` asked for, from the second on: classes and token.
+fn asked(server: &Server) -> Vec<String> {
+    let calls = server.seen().into_iter().filter(|seen| seen.method == "event.from");
+    calls.skip(1).map(|seen| seen.strings()[1..].join(" ")).collect()
+}
+
+async fn the_patient_are_left_out_until_somebody_hurries(wire: Wire) {
+    let feed = Feed::default();
+    let (server, pool) = primed(wire, &feed).await;
+    let mut patient = pool.watcher().subscribe(Interest::classes(CLASSES).patient());
+    feed.push(events("00000000000000000011,1", vec![]));
+    let prompt = pool.watcher().subscribe(Interest::classes(&[EventClass::Vm]));
+    server.wait_for("event.from", 3).await;
+    feed.push(modified("00000000000000000012,1", 5));
+    let hurry = patient.haste().hurry();
+    assert_eq!(next_metrics(&mut patient).await.memory_free, 5);
+    server.wait_for("event.from", 5).await;
+    drop((hurry, prompt));
+    let begun = "00000000000000000010,00000000000000000001";
+    assert_eq!(
+        asked(&server),
+        [
+            format!("vm {begun}"),
+            "vm 00000000000000000011,1".to_owned(),
+            // All that the patient have not been told yet.
+            format!("vm host_metrics {begun}"),
+            "vm host_metrics 00000000000000000012,1".to_owned(),
+        ]
+    );
+}
+
+async fn who_comes_to_be_told_at_once_misses_nothing_of_the_rest(wire: Wire) {
+    let feed = Feed::default();
+    let (server, pool) = primed(wire, &feed).await;
+    let patient = pool
+        .watcher()
+        .subscribe(Interest::classes(&[EventClass::Vm, EventClass::HostMetrics]).patient());
+    feed.push(modified("00000000000000000011,1", 7));
+    let mut prompt = pool.watcher().subscribe(Interest::classes(CLASSES));
+    assert_eq!(prompt.since(), patient.since());
+    assert_eq!(next_metrics(&mut prompt).await.memory_free, 7);
+    server.wait_for("event.from", 3).await;
+    assert_eq!(
+        asked(&server),
+        [
+            "host_metrics 00000000000000000010,00000000000000000001",
+            "host_metrics 00000000000000000011,1"
+        ]
+    );
+}
+
+async fn who_rests_hears_of_a_new_session_at_once(wire: Wire) {
+    let feed = Feed::default();
+    let (server, pool) = primed(wire, &feed).await;
+    let mut patient = pool.watcher().subscribe(Interest::classes(CLASSES).patient());
+    // Somebody else's call finds that the session is over.
+    feed.push(failure(&["SESSION_INVALID", SESSION]));
+    feed.push(events("3,1", vec![]));
+    feed.push(events("4,1", vec![]));
+    pool.snapshot(&[EventClass::Sr]).await.unwrap();
+    assert!(matches!(next(&mut patient).await, Notice::Lost(Loss::Interrupted)));
+    assert!(asked(&server).contains(&"pool ".to_owned()));
+}
+
 async fn a_new_session_means_a_new_token_and_a_notice(wire: Wire) {
     let feed = Feed::default();
     let (server, pool) = primed(wire, &feed).await;
@@ -363,6 +427,9 @@ over_both_wires!(
     a_cold_start_tells_the_subscriber_to_read,
     nobody_interested_means_nothing_in_flight_and_the_token_is_used_again,
     a_further_class_widens_the_poll_with_the_same_token,
+    the_patient_are_left_out_until_somebody_hurries,
+    who_comes_to_be_told_at_once_misses_nothing_of_the_rest,
+    who_rests_hears_of_a_new_session_at_once,
     a_new_session_means_a_new_token_and_a_notice,
     a_token_that_the_pool_does_not_know_is_replaced,
     one_broken_connection_is_no_loss_and_two_are_told,

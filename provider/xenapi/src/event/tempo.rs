@@ -1,0 +1,131 @@
+//! Which call of `event.from` comes next, and when: a pure decision about what the subscribers want at one moment.
+//!
+//! ```text
+//!   subscribers                       the last answer to all is    what comes next
+//!   all prompt, or somebody hurries   however old                  a call for all
+//!   patient and prompt ones           younger than PATIENCE        a call for the prompt ones only, until it is that old
+//!   patient ones only                 younger than PATIENCE        nothing, until it is that old
+//!   patient ones, prompt ones or not  older                        a call for all
+//! ```
+//! The pool keeps changes until they are asked for, so a pause loses none; but it remembers only the last 256 deletions of a class, so
+//! no pause is a long one.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::EventClass;
+use super::mailbox::{Mailbox, Urgency};
+
+/// How late the patient hear. The records of hosts, SRs and networks list all guests, disks and NICs, and a busy pool changes them all
+/// the time: each call for them is answered at once, with many KiB.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Whom a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Everybody.
+    All,
+    /// Those only who hear of changes at once.
+    Prompt,
+}
+
+impl Lane {
+    /// Says whether a call for these serves a subscriber.
+    pub(super) fn serves(self, urgency: Urgency) -> bool {
+        match (self, urgency) {
+            (Lane::All, _) | (Lane::Prompt, Urgency::Prompt) => true,
+            (Lane::Prompt, Urgency::Patient | Urgency::Hurried) => false,
+        }
+    }
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// A call for all.
+    All,
+    /// A call for the prompt ones, of at most this length.
+    Prompt(Duration),
+    /// No call for so long.
+    Rest(Duration),
+}
+
+/// What subscribers want at one moment.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    /// The classes of all.
+    pub(super) all: BTreeSet<EventClass>,
+    /// The classes of the prompt ones.
+    pub(super) prompt: BTreeSet<EventClass>,
+    is_somebody_patient: bool,
+    is_somebody_hurried: bool,
+}
+
+impl Wanted {
+    pub(super) fn of<'a>(mailboxes: impl Iterator<Item = &'a Mailbox>) -> Self {
+        let mut wanted = Self::default();
+        for mailbox in mailboxes {
+            let classes = mailbox.classes();
+            match mailbox.urgency() {
+                Urgency::Prompt => wanted.prompt.extend(&classes),
+                Urgency::Patient => wanted.is_somebody_patient = true,
+                Urgency::Hurried => wanted.is_somebody_hurried = true,
+            }
+            wanted.all.extend(classes);
+        }
+        wanted
+    }
+
+    /// Takes in the classes of others.
+    pub(super) fn grow(&mut self, other: &Self) {
+        self.all.extend(&other.all);
+        self.prompt.extend(&other.prompt);
+    }
+
+    /// Decides by the age of the last answer to all; `None` when there is none to go on from.
+    pub(super) fn next(&self, age: Option<Duration>) -> Next {
+        let rest = age.map_or(Duration::ZERO, |age| PATIENCE.saturating_sub(age));
+        if !self.is_somebody_patient || self.is_somebody_hurried || rest.is_zero() {
+            Next::All
+        } else if self.prompt.is_empty() {
+            Next::Rest(rest)
+        } else {
+            Next::Prompt(rest)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Notify;
+
+    use super::super::mailbox::{Interest, Subscription};
+    use super::*;
+
+    #[test]
+    fn the_patient_wait_and_keep_nobody_waiting() {
+        let patient = Mailbox::new(Interest::classes(&[EventClass::Sr]).patient());
+        let hurried = Mailbox::new(Interest::classes(&[EventClass::Host]).patient());
+        let prompt = Mailbox::new(Interest::classes(&[EventClass::Vm]));
+        let waits = Subscription::new(Arc::clone(&hurried), Arc::new(Notify::new()), Arc::new(()), None);
+        let hurry = waits.haste().hurry();
+        let second = Duration::from_secs(1);
+        let left = PATIENCE - second;
+        let check = |mailboxes: &[&Arc<Mailbox>], age, next| {
+            let wanted = Wanted::of(mailboxes.iter().map(|mailbox| &***mailbox));
+            assert_eq!(wanted.next(age), next, "{wanted:?}");
+        };
+        check(&[&prompt], Some(second), Next::All);
+        check(&[&patient], Some(second), Next::Rest(left));
+        check(&[&patient], Some(PATIENCE), Next::All);
+        check(&[&patient], None, Next::All);
+        check(&[&patient, &prompt], Some(second), Next::Prompt(left));
+        check(&[&patient, &prompt], Some(PATIENCE), Next::All);
+        check(&[&patient, &prompt, &hurried], Some(second), Next::All);
+        check(&[&hurried], Some(second), Next::All);
+        drop(hurry);
+        check(&[&hurried], Some(second), Next::Rest(left));
+    }
+}
