@@ -8,7 +8,7 @@ use crate::calls::Objects;
 use crate::counters::Counters;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::event::{Delta, EventClass, Snapshot, Token, Watcher};
+use crate::event::{Delta, EventClass, Interest, Snapshot, Token, Watcher};
 use crate::fifo::Fifo;
 use crate::login::{Credentials, Login};
 use crate::record::{
@@ -188,7 +188,7 @@ impl Pool {
     /// # Errors
     /// The call failed, or a record cannot be decoded.
     pub async fn snapshot(&self, classes: &[EventClass]) -> Result<Snapshot, Error> {
-        let delta = self.watcher.read(classes, None).await?;
+        let delta = self.watcher.read(classes).await?;
         let snapshot = Snapshot::new(delta);
         if classes.contains(&EventClass::Host) {
             let addresses: Vec<String> = snapshot
@@ -207,7 +207,15 @@ impl Pool {
     /// # Errors
     /// The call failed; [`ErrorKind::StaleToken`] if the session has changed since, so that changes may be missing.
     pub async fn changes_since(&self, classes: &[EventClass], token: &Token) -> Result<Delta, Error> {
-        self.watcher.read(classes, Some(token)).await
+        self.changes_of(&Interest::classes(classes), token).await
+    }
+
+    /// The same of what somebody is interested in: of a class with many objects that change all the time, only the few that matter are told.
+    ///
+    /// # Errors
+    /// As of [`Pool::changes_since`].
+    pub async fn changes_of(&self, interest: &Interest, token: &Token) -> Result<Delta, Error> {
+        self.watcher.read_since(interest, token).await
     }
 
     /// Touches the pool's own record, and gives a point that every event of before lies at or before: who has heard of changes beyond it

@@ -77,6 +77,18 @@ impl Interest {
         }
     }
 
+    /// How a call asks for exactly this.
+    pub(super) fn subscriptions(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for (class, objects) in &self.classes {
+            match objects {
+                Some(objects) => all.extend(objects.iter().map(|object| format!("{class}/{object}"))),
+                None => all.push(class.as_str().to_owned()),
+            }
+        }
+        all
+    }
+
     fn covers(&self, change: &Change) -> bool {
         match self.classes.get(&change.class) {
             Some(Some(objects)) => objects.contains(&change.object),

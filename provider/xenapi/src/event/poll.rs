@@ -30,7 +30,7 @@ pub(super) enum Broken {
 /// Reads from a token on, or everything, on whatever session there is.
 pub(super) async fn read_all(caller: &Caller, pool: &str, classes: &[EventClass]) -> Result<Delta, Error> {
     let mut gathered = Gathered::new(Broken::Fatal);
-    let call = call(classes, "", Duration::ZERO);
+    let call = call(names(classes), "", Duration::ZERO);
     let generation = caller.call_on(call, &mut gathered).await?;
     gathered.delta(pool, generation)
 }
@@ -40,21 +40,27 @@ pub(super) async fn read_on(
     caller: &Caller,
     pool: &str,
     session: &Session,
-    classes: &[EventClass],
+    subscriptions: Vec<String>,
     token: &str,
     wait: Duration,
 ) -> Result<Delta, Error> {
     let mut gathered = Gathered::new(Broken::Left);
-    let call = call(classes, token, wait);
+    let call = call(subscriptions, token, wait);
     caller.once(session, &call, &mut gathered).await?;
     gathered.delta(pool, session.generation)
 }
 
-fn call(classes: &[EventClass], token: &str, wait: Duration) -> Call {
+/// How whole classes are asked for.
+pub(super) fn names<'a>(classes: impl IntoIterator<Item = &'a EventClass>) -> Vec<String> {
+    let names = classes.into_iter().map(|class| class.as_str().to_owned());
+    names.collect()
+}
+
+fn call(subscriptions: Vec<String>, token: &str, wait: Duration) -> Call {
     Call {
         method: METHOD,
         params: vec![
-            Value::set(classes.iter().map(|class| class.as_str())),
+            Value::set(subscriptions.iter().map(String::as_str)),
             Value::text(token),
             Value::seconds(wait),
         ],

@@ -3,7 +3,7 @@
 //! ```text
 //!   subscribers                       the last answer to all is    what comes next
 //!   all prompt, or somebody hurries   however old                  a call for all
-//!   patient and prompt ones           younger than PATIENCE        a call for the prompt ones only, until it is that old
+//!   patient and prompt ones           younger than PATIENCE        a call for the prompt ones only; LONGEST ends it
 //!   patient ones only                 younger than PATIENCE        nothing, until it is that old
 //!   patient ones, prompt ones or not  older                        a call for all
 //! ```
@@ -19,6 +19,8 @@ use super::mailbox::{Mailbox, Urgency};
 /// How late the patient hear. The records of hosts, SRs and networks list all guests, disks and NICs, and a busy pool changes them all
 /// the time: each call for them is answered at once, with many KiB.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How late they hear when a call for the prompt ones is in flight for which nothing happens: to end it would cost a call more.
+const LONGEST: Duration = Duration::from_secs(15);
 
 /// Whom a call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,13 +86,14 @@ impl Wanted {
 
     /// Decides by the age of the last answer to all; `None` when there is none to go on from.
     pub(super) fn next(&self, age: Option<Duration>) -> Next {
-        let rest = age.map_or(Duration::ZERO, |age| PATIENCE.saturating_sub(age));
+        let left = |of: Duration| age.map_or(Duration::ZERO, |age| of.saturating_sub(age));
+        let rest = left(PATIENCE);
         if !self.is_somebody_patient || self.is_somebody_hurried || rest.is_zero() {
             Next::All
         } else if self.prompt.is_empty() {
             Next::Rest(rest)
         } else {
-            Next::Prompt(rest)
+            Next::Prompt(left(LONGEST))
         }
     }
 }
@@ -121,7 +124,7 @@ mod tests {
         check(&[&patient], Some(second), Next::Rest(left));
         check(&[&patient], Some(PATIENCE), Next::All);
         check(&[&patient], None, Next::All);
-        check(&[&patient, &prompt], Some(second), Next::Prompt(left));
+        check(&[&patient, &prompt], Some(second), Next::Prompt(LONGEST - second));
         check(&[&patient, &prompt], Some(PATIENCE), Next::All);
         check(&[&patient, &prompt, &hurried], Some(second), Next::All);
         check(&[&hurried], Some(second), Next::All);

@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::mailbox::{Interest, Loss, Mailbox, Subscription, Urgency};
-use super::poll::{read_all, read_on};
+use super::poll::{names, read_all, read_on};
 use super::tempo::{Lane, Next, Wanted};
 use super::{Delta, EventClass, Token};
 use crate::error::{Error, ErrorKind, Outcome};
@@ -45,6 +45,8 @@ const TOKEN_LIFE: Duration = Duration::from_secs(120);
 /// Between an answer and the next call: changes come in bursts (a start is a dozen), which one answer can tell together, and a subscriber that has what it
 /// waited for is gone before a call is made in vain. What comes meanwhile is told by the next call at once.
 const PAUSE: Duration = Duration::from_millis(50);
+/// The same while only the prompt are served: they wait for a guest's address, which takes seconds, or for the end of a task.
+const PROMPT_PAUSE: Duration = Duration::from_millis(150);
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
 const MIN_BACKOFF: Duration = Duration::from_millis(250);
 
@@ -158,18 +160,21 @@ impl Watcher {
         Ok(Token::new(Arc::from(text), generation))
     }
 
-    /// Reads everything, or what changed since a token, at once.
-    pub(crate) async fn read(&self, classes: &[EventClass], token: Option<&Token>) -> Result<Delta, Error> {
+    /// Reads everything at once.
+    pub(crate) async fn read(&self, classes: &[EventClass]) -> Result<Delta, Error> {
+        read_all(&self.shared.caller, &self.shared.pool, classes).await
+    }
+
+    /// Reads what changed since a token, at once.
+    pub(crate) async fn read_since(&self, interest: &Interest, token: &Token) -> Result<Delta, Error> {
         let Shared { pool, caller, .. } = &*self.shared;
-        let Some(token) = token else {
-            return read_all(caller, pool, classes).await;
-        };
         let stale = || Error::new(ErrorKind::StaleToken, Outcome::NotSent, pool, "event.from");
         let session = caller.sessions().get().await?;
         if session.generation != token.generation {
             return Err(stale());
         }
-        let result = read_on(caller, pool, &session, classes, &token.text, Duration::ZERO).await;
+        let list = interest.subscriptions();
+        let result = read_on(caller, pool, &session, list, &token.text, Duration::ZERO).await;
         result.map_err(|error| if spoils_token(&error) { stale() } else { error })
     }
 }
@@ -394,15 +399,19 @@ async fn step(shared: &Shared, round: &Round) -> Result<(), Error> {
         shared.lose(&loss);
         return Ok(());
     };
-    let list: Vec<EventClass> = round.classes.iter().copied().collect();
+    let list = names(&round.classes);
     let result = tokio::select! {
-        result = read_on(&shared.caller, &shared.pool, &session, &list, &usable.text, round.wait) => result,
+        result = read_on(&shared.caller, &shared.pool, &session, list, &usable.text, round.wait) => result,
         () = shared.caller.sessions().replaced(session.generation) => return Ok(()),
     };
     match result {
         Ok(delta) => {
             shared.deliver(delta, round);
-            tokio::time::sleep(PAUSE).await;
+            let pause = match round.lane {
+                Lane::All => PAUSE,
+                Lane::Prompt => PROMPT_PAUSE,
+            };
+            tokio::time::sleep(pause).await;
             Ok(())
         }
         Err(error) if spoils_token(&error) => {

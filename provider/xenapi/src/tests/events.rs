@@ -103,6 +103,12 @@ async fn a_snapshot_reads_classes_in_one_request(wire: Wire) {
     let delta = pool.changes_since(CLASSES, &snapshot.token).await.unwrap();
     assert_eq!((delta.changes.len(), delta.changes[0].op), (1, ChangeOp::Del));
     assert_eq!(server.seen()[2].strings()[2], "5,1");
+
+    feed.push(events("7,1", vec![]));
+    let interest = Interest::object(&Ref::<HostMetrics>::new(METRICS)).and_class(EventClass::Vbd);
+    pool.changes_of(&interest, &delta.token).await.unwrap();
+    let asked = server.seen()[3].strings();
+    assert_eq!(asked[1..], ["host_metrics/OpaqueRef:m1", "vbd", "6,1"]);
 }
 
 async fn a_snapshot_with_a_record_that_cannot_be_read_fails(wire: Wire) {
