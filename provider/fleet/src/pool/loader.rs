@@ -21,11 +21,12 @@ use crate::lease::VmMarks;
 
 /// How many reads in all pools together show a process that reads many servers: terraform reads ten at once, and whoever asks for
 /// ten will ask for more.
-const MANY: usize = 10;
+const MANY: u32 = 10;
 /// How many one pool answers one after the other before the next is worth the whole picture.
 const SEVERAL: usize = 3;
-/// How long after one read the next comes at the latest, when callers start together. Terraform sends a thousand one by one, with some
-/// milliseconds of its own work between them.
+/// How long after a read the next comes at the latest, when callers start together: Terraform sends a thousand one by one, with some
+/// milliseconds of its own work between them. So long for the first, twice as long for the second, and so on: the more have come, the likelier
+/// more will, and the dearer it is not to have waited.
 const GATHER: Duration = Duration::from_millis(20);
 /// How many VMs one query names.
 const CHUNK: usize = 1000;
@@ -46,7 +47,7 @@ type Answer = Result<Option<Arc<Loaded>>, Error>;
 /// The reads of a whole process, in all its pools together.
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
-    count: usize,
+    count: u32,
     last: Option<Instant>,
 }
 
@@ -62,7 +63,7 @@ impl Reads {
 
     /// Until when it pays to wait for more; `None` when it is known that there are many, or when no more have come for a while.
     fn gather_until(&self) -> Option<Instant> {
-        let until = self.last? + GATHER;
+        let until = self.last? + GATHER * self.count;
         (!self.are_many() && until > Instant::now()).then_some(until)
     }
 }
@@ -304,12 +305,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn company_is_waited_for_as_long_as_it_keeps_coming() {
         let (step, mut reads) = (GATHER / 2, Reads::default());
-        for _ in 1..MANY {
+        for count in 1..MANY {
             reads.came();
             tokio::time::advance(step).await;
-            assert_eq!(reads.gather_until(), Some(Instant::now() + GATHER - step));
+            assert_eq!(reads.gather_until(), Some(Instant::now() + GATHER * count - step));
         }
-        tokio::time::advance(step).await;
+        tokio::time::advance(GATHER * MANY).await;
         assert_eq!(reads.gather_until(), None, "nobody comes any more");
         reads.came();
         assert!(reads.are_many());
