@@ -24,10 +24,11 @@ use crate::lease::VmMarks;
 const MANY: u32 = 10;
 /// How many one pool answers one after the other before the next is worth the whole picture.
 const SEVERAL: usize = 3;
-/// How long after a read the next comes at the latest, when callers start together: Terraform sends a thousand one by one, with some
-/// milliseconds of its own work between them. So long for the first, twice as long for the second, and so on: the more have come, the likelier
-/// more will, and the dearer it is not to have waited.
+/// How long after the first read the second comes at the latest, when callers start together.
 const GATHER: Duration = Duration::from_millis(20);
+/// How long after that each further one does. Where there are two there may be a thousand, which Terraform sends one by one, with work of its own
+/// between them; on a busy machine that takes a while, and to begin without them costs the pool as much again.
+const GATHER_MORE: Duration = Duration::from_millis(100);
 /// How many VMs one query names.
 const CHUNK: usize = 1000;
 
@@ -63,7 +64,7 @@ impl Reads {
 
     /// Until when it pays to wait for more; `None` when it is known that there are many, or when no more have come for a while.
     fn gather_until(&self) -> Option<Instant> {
-        let until = self.last? + GATHER * self.count;
+        let until = self.last? + if self.count == 1 { GATHER } else { GATHER_MORE };
         (!self.are_many() && until > Instant::now()).then_some(until)
     }
 }
@@ -305,12 +306,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn company_is_waited_for_as_long_as_it_keeps_coming() {
         let (step, mut reads) = (GATHER / 2, Reads::default());
-        for count in 1..MANY {
+        assert_eq!(reads.gather_until(), None);
+        reads.came();
+        tokio::time::advance(step).await;
+        assert_eq!(reads.gather_until(), Some(Instant::now() + GATHER - step));
+        tokio::time::advance(step).await;
+        assert_eq!(reads.gather_until(), None, "it is alone");
+        for _ in 2..MANY {
             reads.came();
             tokio::time::advance(step).await;
-            assert_eq!(reads.gather_until(), Some(Instant::now() + GATHER * count - step));
+            assert_eq!(reads.gather_until(), Some(Instant::now() + GATHER_MORE - step));
         }
-        tokio::time::advance(GATHER * MANY).await;
+        tokio::time::advance(GATHER_MORE).await;
         assert_eq!(reads.gather_until(), None, "nobody comes any more");
         reads.came();
         assert!(reads.are_many());
