@@ -182,6 +182,16 @@ pub enum Error {
         /// Pool and reason.
         reasons: Vec<(String, Box<Error>)>,
     },
+    /// A reservation that was changed in some of its pools only.
+    #[error("{error}. What was changed before could not be changed back ({left}): it holds {}", parts(.held))]
+    ChangedInPart {
+        /// Why it was not changed as a whole.
+        error: Box<Error>,
+        /// Why a part of it was not changed back.
+        left: Box<Error>,
+        /// Pools, for how many servers each holds room, and until when.
+        held: Vec<(String, u32, Timestamp)>,
+    },
     /// There is no room.
     #[error("no room for the server: {}", room(.pools, .cause))]
     Full {
@@ -445,6 +455,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same about a pool that is called by another name here.
+    pub(crate) fn in_pool(mut self, name: &str) -> Self {
+        if let Error::Missing { pool, .. } | Error::Ambiguous { pool, .. } = &mut self {
+            name.clone_into(pool);
+        }
+        self
+    }
+
     pub(crate) fn call(doing: &'static str, vm: VmName, cause: xenapi::Error) -> Self {
         Error::Call { doing, vm, cause }
     }
@@ -452,6 +470,16 @@ impl Error {
     /// Says whether the caller ended the operation.
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Error::Cancelled { .. })
+    }
+}
+
+fn parts(held: &[(String, u32, Timestamp)]) -> String {
+    let parts = held
+        .iter()
+        .map(|(pool, servers, until)| format!("room for {servers} in pool {pool:?} until {until}"));
+    match parts.collect::<Vec<_>>() {
+        parts if parts.is_empty() => "what cannot be read now".to_owned(),
+        parts => parts.join(", "),
     }
 }
 

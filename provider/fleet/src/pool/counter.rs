@@ -228,7 +228,8 @@ impl Asking {
     fn goes_with(&self, other: &Self) -> bool {
         let (a, b) = (&self.request, &other.request);
         let is_same_size = a.kind.need == b.kind.need && a.kind.storage == b.kind.storage && a.kind.os == b.kind.os;
-        !self.is_alone && !other.is_alone && is_same_size && a.draws_from == b.draws_from
+        let is_alike = is_same_size && a.kind.ceilings == b.kind.ceilings;
+        !self.is_alone && !other.is_alone && is_alike && a.draws_from == b.draws_from
     }
 }
 

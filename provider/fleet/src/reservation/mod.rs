@@ -17,6 +17,7 @@ mod spec;
 mod spread;
 mod wait;
 
+pub use change::ChangeFailure;
 pub(crate) use change::change;
 
 pub(crate) use hold::{look, release, reserve};
