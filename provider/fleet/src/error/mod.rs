@@ -467,6 +467,14 @@ impl Error {
         Error::Call { doing, vm, cause }
     }
 
+    /// Says whether a pool may answer otherwise a little later, without anybody changing anything.
+    pub(crate) fn is_passing(&self) -> bool {
+        let of_call = matches!(self, Error::Call { cause, .. } if cause.is_retryable());
+        let of_reasons =
+            matches!(self, Error::NoPoolFits { reasons } if reasons.iter().any(|(_, reason)| reason.is_passing()));
+        of_call || of_reasons || matches!(self, Error::Unsteady { .. } | Error::TicketLost { .. })
+    }
+
     /// Says whether the caller ended the operation.
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Error::Cancelled { .. })

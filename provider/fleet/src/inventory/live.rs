@@ -103,10 +103,9 @@ impl Live {
         self.peek(|inventory| Arc::clone(inventory.fabric()))
     }
 
-    /// Waits until the picture has moved on.
-    pub(crate) async fn changed(&self) {
-        // The sender lives as long as this does.
-        let _ = self.moved.subscribe().changed().await;
+    /// Tells from now on when the picture moves on: to be taken before the look that what follows is compared with.
+    pub(crate) fn moves(&self) -> watch::Receiver<()> {
+        self.moved.subscribe()
     }
 
     /// Looks at the picture as it is, if there is one; asks nobody.

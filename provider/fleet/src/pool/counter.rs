@@ -16,7 +16,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 use xenapi::{Host, Ref};
 
@@ -310,9 +309,7 @@ async fn ticket_for(member: &Arc<Member>, requests: &[Request]) -> Result<(Arc<D
         kind: first.kind.clone().on_host(None),
     };
     let id = ticket.id;
-    let admission = desk
-        .take(ticket, Duration::ZERO, &around, &CancellationToken::new())
-        .await;
+    let admission = desk.take(ticket, &around).await;
     if !matches!(admission, Ok(Admission::Held(_))) {
         member.counter.released(id);
     }

@@ -65,7 +65,7 @@ pub(crate) async fn change(
         let taken = if cancel.is_cancelled() {
             Err(Error::Cancelled { left: None })
         } else {
-            replace(part, wanted, cancel).await
+            replace(part, wanted).await
         };
         let error = match taken {
             Ok(Some(now)) => {
@@ -265,12 +265,12 @@ fn shrink(present: &[Seen], hosts: &mut [BTreeMap<Uuid, u32>], less: u32) {
 }
 
 /// Puts a ticket in the place of a part's present one; `None` if it is refused.
-async fn replace(part: &Seen, wanted: &Wanted, cancel: &CancellationToken) -> Result<Option<Part>, Error> {
+async fn replace(part: &Seen, wanted: &Wanted) -> Result<Option<Part>, Error> {
     // The earliest was admitted; a later one may be of a change that died half-way.
     let number = part.reserved.numbers.first().copied().unwrap_or_default();
     let id = mint(part.member.now().await?);
     let change = wanted.ticket.changed(number, id);
-    take(&part.member, &part.fabric, &wanted.kind, change, cancel).await
+    take(&part.member, &part.fabric, &wanted.kind, change).await
 }
 
 /// Gives parts their old size and time again; the error is why one of them keeps the new one.
@@ -282,7 +282,7 @@ async fn change_back(changed: Vec<(Part, &Seen)>) -> Result<(), Error> {
         let back = async {
             let id = mint(now.member.now().await?);
             let old = before.reserved.ticket.changed(number, id);
-            match take(&now.member, &now.fabric, &kind, old, &CancellationToken::new()).await? {
+            match take(&now.member, &now.fabric, &kind, old).await? {
                 Some(_) => Ok(()),
                 None => Err(full(before, &kind).await?),
             }

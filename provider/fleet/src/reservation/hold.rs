@@ -13,8 +13,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::{join_all, select_all};
 use jiff::Timestamp;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
@@ -55,10 +56,14 @@ pub(crate) async fn reserve(
     let mut tries = 0;
     loop {
         tries += 1;
-        let (error, is_worth_another) = match once(members, spec, owner, cancel).await? {
-            Outcome::Held(parts) => return Ok(made(&parts)),
-            Outcome::Full(error) => (error, false),
-            Outcome::Beaten(error) => (error, tries < TRIES),
+        let moves = members.iter().map(|member| member.live.moves()).collect();
+        let (error, is_worth_another) = match once(members, spec, owner, cancel).await {
+            Ok(Outcome::Held(parts)) => return Ok(made(&parts)),
+            Ok(Outcome::Full(error)) => (error, false),
+            Ok(Outcome::Beaten(error)) => (error, tries < TRIES),
+            // A pool that cannot be asked now may answer while there is time.
+            Err(error) if error.is_passing() => (error, false),
+            Err(error) => return Err(error),
         };
         if cancel.is_cancelled() {
             return Err(Error::Cancelled { left: None });
@@ -68,7 +73,7 @@ pub(crate) async fn reserve(
             return Err(error);
         }
         if !left.is_zero() {
-            changed(members, left.min(LOOK), cancel).await;
+            changed(moves, left.min(LOOK), cancel).await;
         }
     }
 }
@@ -186,7 +191,7 @@ async fn take_all(
             return Err(Error::Cancelled { left: None });
         }
         let ticket = ticket(candidate, hosts, id, spec.ttl, owner);
-        match take(&candidate.member, &candidate.fabric, &candidate.kind, ticket, cancel).await {
+        match take(&candidate.member, &candidate.fabric, &candidate.kind, ticket).await {
             Ok(Some(part)) => parts.push(part),
             Ok(None) => {
                 give_back(&parts).await;
@@ -222,7 +227,6 @@ pub(super) async fn take(
     fabric: &Arc<Fabric>,
     kind: &Kind,
     ticket: Ticket,
-    cancel: &CancellationToken,
 ) -> Result<Option<Part>, Error> {
     let desk = member.desk(fabric)?;
     let id = ticket.reservation().unwrap_or(ticket.id);
@@ -230,7 +234,7 @@ pub(super) async fn take(
         member,
         kind: kind.clone(),
     };
-    let admission = desk.take(ticket, Duration::ZERO, &around, cancel).await?;
+    let admission = desk.take(ticket, &around).await?;
     member.wrote();
     match admission {
         Admission::Held(pass) => Ok(Some(Part {
@@ -270,13 +274,14 @@ fn desk_of(part: &Part) -> Result<Arc<Desk>, Error> {
 }
 
 /// Waits until something changes in one of the pools, and then a moment: changes come in bursts, and a look costs the pools something.
-async fn changed(members: &[Arc<Member>], limit: Duration, cancel: &CancellationToken) {
-    let any = members.iter().map(|member| Box::pin(member.live.changed()));
+async fn changed(mut moves: Vec<watch::Receiver<()>>, limit: Duration, cancel: &CancellationToken) {
+    let any = moves.iter_mut().map(|pool| Box::pin(pool.changed()));
     tokio::select! {
         () = cancel.cancelled() => {}
         () = tokio::time::sleep(limit) => {}
         () = async {
-            futures::future::select_all(any).await;
+            // The senders live as long as the pools do.
+            let _ = select_all(any).await;
             tokio::time::sleep(PACE).await;
         } => {}
     }

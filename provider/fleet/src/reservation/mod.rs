@@ -15,7 +15,6 @@ mod drive;
 mod hold;
 mod spec;
 mod spread;
-mod wait;
 
 pub use change::ChangeFailure;
 pub(crate) use change::change;
