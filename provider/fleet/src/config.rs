@@ -20,10 +20,10 @@ pub struct FleetConfig {
     pub version: String,
 }
 
-/// The settings of one pool.
+/// The settings of one entry: a pool, or a host of one.
 #[derive(Debug, Clone)]
 pub struct PoolSettings {
-    /// The name that users gave the pool.
+    /// The name that users gave it.
     pub name: String,
     /// How it is reached.
     pub connection: xenapi::PoolConfig,
@@ -35,7 +35,7 @@ pub struct PoolSettings {
     pub networks: BTreeMap<String, NetworkChoice>,
     /// Template name or UUID by OS alias.
     pub templates: BTreeMap<String, String>,
-    /// The ceiling of dynvm servers in this pool.
+    /// The ceiling of dynvm servers in this pool, or on this host of it.
     pub max_servers: Option<u32>,
     /// The ceiling by OS alias.
     pub max_servers_by_os: BTreeMap<String, u32>,
@@ -64,8 +64,8 @@ pub enum Duplicates {
     /// A mistake: an error.
     #[default]
     Error,
-    /// The entries name members of pools: of those of one pool the first serves, the others give way.
-    GiveWay,
+    /// Each entry names a host. Those of one pool are one pool, and each places servers on its own host, with its own settings.
+    OneHostEach,
 }
 
 impl PoolSettings {

@@ -19,14 +19,11 @@ use crate::error::Error;
 use crate::lifecycle::{self, CreateFailure, DeleteReport, Origin, Progress, UpdateFailure, Updated};
 use crate::list;
 use crate::placement::{self, Outlook};
-use crate::pool::{Member, serving};
-use crate::reservation::{self, Reservation, ReservationChanges, ReservationKey, ReservationSpec};
+use crate::pool::{LOGOUT, Member, Whole, by_pool, pools, sections, serving};
+use crate::reservation::{self, ChangeFailure, Reservation, ReservationChanges, ReservationKey, ReservationSpec};
 use crate::server::Server;
 use crate::spec::{CapacityQuery, Changes, Image, ListFilter, Reshape, ServerKey, ServerQuery, ServerSpec, Wish};
 use crate::view;
-
-/// How long a logout of one pool may take.
-const LOGOUT: Duration = Duration::from_millis(1500);
 
 /// All pools of one configuration.
 pub struct Fleet {
@@ -123,8 +120,8 @@ impl Fleet {
     /// # Errors
     /// When the pool is not configured, cannot be reached, or is another one.
     pub async fn read(&self, key: &ServerKey) -> Result<Option<Server>, Error> {
-        let member = self.member(&key.pool)?;
-        let (fabric, loaded) = lifecycle::load(member, key).await?;
+        let member = self.serving(&key.pool).await?;
+        let (fabric, loaded) = lifecycle::load(&member, key).await?;
         Ok(loaded.map(|loaded| view::server(&fabric, &loaded)))
     }
 
@@ -148,7 +145,7 @@ impl Fleet {
         if let Some(ttl) = changes.ttl {
             self.check_ttl(ttl).map_err(failed)?;
         }
-        let member = Arc::clone(self.member(&key.pool).map_err(failed)?);
+        let member = self.serving(&key.pool).await.map_err(failed)?;
         let (origin, default_ttl, key) = (self.origin.clone(), self.default_ttl, key.clone());
         let asked = lifecycle::Asked {
             changes,
@@ -177,7 +174,7 @@ impl Fleet {
         timeout: Duration,
         cancel: CancellationToken,
     ) -> Result<DeleteReport, Error> {
-        let member = Arc::clone(self.member(&key.pool)?);
+        let member = self.serving(&key.pool).await?;
         let key = key.clone();
         let deleted = self.run(async move { lifecycle::delete(&member, &key, timeout, cancel).await });
         deleted.await.unwrap_or(Err(Error::Cancelled { left: None }))
@@ -191,7 +188,7 @@ impl Fleet {
         let pool = match query {
             ServerQuery::Id { pool, .. } | ServerQuery::Name { pool, .. } => pool.as_deref(),
         };
-        list::find(&serving(members_named(&self.members, pool)?).await, query).await
+        list::find(&self.pools_named(pool).await?, query).await
     }
 
     /// Finds a VM that can become a server, in one pool or in any. Nothing is changed.
@@ -199,7 +196,7 @@ impl Fleet {
     /// # Errors
     /// When there is none, or it is a template, a snapshot or a control domain; when a pool that may have it cannot be read.
     pub async fn adoptable(&self, pool: Option<&str>, vm: Uuid) -> Result<Server, Error> {
-        list::adoptable(&serving(members_named(&self.members, pool)?).await, vm).await
+        list::adoptable(&self.pools_named(pool).await?, pool, vm).await
     }
 
     /// Lists servers, sorted by pool, name and UUID.
@@ -207,8 +204,7 @@ impl Fleet {
     /// # Errors
     /// When a pool cannot be read: a list that lacks a pool would be taken for the whole.
     pub async fn list(&self, filter: &ListFilter) -> Result<Vec<Server>, Error> {
-        let members = members_named(&self.members, filter.pool.as_deref())?;
-        list::list(&serving(members).await, filter).await
+        list::list(&self.pools_named(filter.pool.as_deref()).await?, filter).await
     }
 
     /// Says whether a server that is planned will find room, beside all that this process has imagined so far.
@@ -234,10 +230,8 @@ impl Fleet {
                 there: Choices::new(os, aliases),
             });
         }
-        // Of entries that are one pool, one that knows the image serves.
-        members.sort_by_key(|member| capacity::template_name(member, &query.image).is_err());
-        let members = serving(members).await;
-        let asked = members.iter().map(|member| capacity::of_pool(member, query));
+        let asked = by_pool(sections(&self.members, &members).await);
+        let asked = asked.iter().map(|pool| capacity::of_pool(pool, query));
         let mut pools = join_all(asked).await.into_iter().collect::<Result<Vec<_>, Error>>()?;
         pools.sort_by(|a, b| a.pool.cmp(&b.pool));
         let available = pools.iter().fold(0_u32, |sum, pool| sum.saturating_add(pool.available));
@@ -268,23 +262,25 @@ impl Fleet {
         reservation::look(&self.members, key).await
     }
 
-    /// Changes a reservation, all or none.
+    /// Changes a reservation, all or none. `each` is what one of its servers asks of the pools.
     ///
     /// # Errors
-    /// There is no room, or a pool could not be asked: then it is as it was.
+    /// There is no room, or a pool could not be asked. Then it is as it was, or the failure says what is held.
     pub async fn change_reservation(
         self: &Arc<Self>,
         key: &ReservationKey,
+        each: Wish,
         changes: ReservationChanges,
         cancel: CancellationToken,
-    ) -> Result<Reservation, Error> {
+    ) -> Result<Reservation, ChangeFailure> {
         self.check_pools(key)?;
         if let Some(ttl) = changes.ttl {
             self.check_ttl(ttl)?;
         }
         let (fleet, key) = (Arc::clone(self), key.clone());
-        let changed = self.run(async move { reservation::change(&fleet.members, &key, changes, &cancel).await });
-        changed.await.unwrap_or(Err(Error::Cancelled { left: None }))
+        let changed = async move { reservation::change(&fleet.members, &key, &each, changes, &cancel).await };
+        let changed = self.run(changed).await;
+        changed.unwrap_or(Err(Error::Cancelled { left: None }.into()))
     }
 
     /// Releases a reservation. What is released or over is no error.
@@ -308,7 +304,7 @@ impl Fleet {
     /// # Errors
     /// None and several are two different errors, both listing what there is.
     pub async fn resolve_template(&self, pool: &str, template: &str) -> Result<Uuid, Error> {
-        let member = self.member(pool)?;
+        let member = self.serving(pool).await?;
         member.fabric().await?;
         Ok(member.template(template).await?.uuid())
     }
@@ -318,12 +314,14 @@ impl Fleet {
     /// # Errors
     /// When the pool cannot be read.
     pub async fn clock(&self, pool: &str) -> Result<jiff::Timestamp, Error> {
-        self.member(pool)?.now().await
+        self.serving(pool).await?.now().await
     }
 
     /// Says whether this process has read a pool. One that it has not may be out of reach.
     pub fn has_met(&self, pool: &str) -> bool {
-        self.member(pool).is_ok_and(|member| member.token().is_some())
+        let has_met = |member: Arc<Member>| member.token().is_some();
+        self.member(pool)
+            .is_ok_and(|entry| has_met(entry.served_by().unwrap_or_else(|| Arc::clone(entry))))
     }
 
     /// Says from where to where a server's disks would be copied in full, if they would not stay where the template's are.
@@ -336,7 +334,18 @@ impl Fleet {
         pool: Option<&str>,
         storage: Option<&str>,
     ) -> Result<Option<String>, Error> {
-        lifecycle::full_copy(&members_named(&self.members, pool)?, image, storage).await
+        let sections = sections(&self.members, &members_named(&self.members, pool)?).await;
+        lifecycle::full_copy(&sections, image, storage).await
+    }
+
+    /// The pool of that name with all its sections, or all pools.
+    async fn pools_named(&self, name: Option<&str>) -> Result<Vec<Whole>, Error> {
+        Ok(pools(&self.members, &members_named(&self.members, name)?).await)
+    }
+
+    /// The member that serves the pool of an entry.
+    async fn serving(&self, name: &str) -> Result<Arc<Member>, Error> {
+        serving(&self.members, self.member(name)?).await
     }
 
     fn member(&self, name: &str) -> Result<&Arc<Member>, Error> {

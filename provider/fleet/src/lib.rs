@@ -40,7 +40,9 @@ pub use lifecycle::{
     Renewed, Stage, UpdateFailure, Updated, extend,
 };
 pub use placement::{Foresight, Imagined, Obstacle, Outlook, Why};
-pub use reservation::{Reservation, ReservationChanges, ReservationKey, ReservationSpec, ReservationStatus};
+pub use reservation::{
+    ChangeFailure, Reservation, ReservationChanges, ReservationKey, ReservationSpec, ReservationStatus,
+};
 pub use server::{AddressSource, Lease, Named, PowerState, Server, Timings};
 pub use spec::{
     Birth, CapacityQuery, Changes, Family, Image, LabelChoice, ListFilter, Power, Reshape, ServerKey, ServerQuery,

@@ -1,6 +1,5 @@
 //! Finding and listing servers.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -10,7 +9,7 @@ use crate::choices::Choices;
 use crate::error::{Error, VmName, What};
 use crate::inventory::{Freshness, Inventory};
 use crate::lease::VmMarks;
-use crate::pool::{Fabric, Loaded, Member, related};
+use crate::pool::{Fabric, Loaded, Whole, related};
 use crate::server::{Named, Server};
 use crate::spec::{ListFilter, ServerQuery};
 use crate::view;
@@ -18,39 +17,34 @@ use crate::view;
 /// How long a listing of a whole pool may take.
 const LISTING: Duration = Duration::from_secs(60);
 
-/// The one server that a query means.
-pub(crate) async fn find(members: &[Arc<Member>], query: &ServerQuery) -> Result<Server, Error> {
-    let (wanted, filter) = match query {
-        ServerQuery::Id { id, .. } => (id.to_string(), Some(Filter::uuid(*id))),
+/// The one server that a query means. By its UUID it is found wherever in the pool it is; by its name, where a list would show it.
+pub(crate) async fn find(pools: &[Whole], query: &ServerQuery) -> Result<Server, Error> {
+    let (wanted, asked, filter) = match query {
+        ServerQuery::Id { id, pool } => (id.to_string(), pool, Some(Filter::uuid(*id))),
         // A name that the query language cannot quote is compared here.
-        ServerQuery::Name { name, .. } => (name.clone(), Filter::eq("name__label", name).ok()),
+        ServerQuery::Name { name, pool } => (name.clone(), pool, Filter::eq("name__label", name).ok()),
     };
     let is_meant = |vm: &VmRecord| match query {
         ServerQuery::Id { id, .. } => vm.uuid == *id,
         ServerQuery::Name { name, .. } => vm.name_label == *name,
     };
     let filter = filter.map_or_else(guests, |filter| filter.and(guests()));
-    let reads = members.iter().map(|member| servers_where(member, &filter, is_meant));
-    let mut found: Vec<Server> = join_all(reads)
-        .await
-        .into_iter()
-        .collect::<Result<Vec<_>, Error>>()?
-        .into_iter()
-        .flatten()
-        .collect();
-    sort(&mut found);
-    let pools = members
-        .iter()
-        .map(|member| member.name())
-        .collect::<Vec<_>>()
-        .join(", ");
+    let reads = pools.iter().map(|pool| servers_where(pool, &filter, is_meant));
+    let mut found = all_of(join_all(reads).await)?;
+    if let Some(asked) = asked {
+        match query {
+            ServerQuery::Id { .. } => found.iter_mut().for_each(|server| server.pool.clone_from(asked)),
+            ServerQuery::Name { .. } => found.retain(|server| server.pool == *asked),
+        }
+    }
+    let named = || called(pools, asked.as_deref());
     match (found.len(), found.pop()) {
         (1, Some(only)) => Ok(only),
         (_, None) => Err(Error::Missing {
             what: What::Server,
-            there: names(members, &wanted).await,
+            there: names(pools, &wanted).await,
             wanted,
-            pool: pools,
+            pool: named(),
         }),
         (_, Some(last)) => {
             found.push(last);
@@ -64,7 +58,7 @@ pub(crate) async fn find(members: &[Arc<Member>], query: &ServerQuery) -> Result
             Err(Error::Ambiguous {
                 what: What::Server,
                 wanted,
-                pool: pools,
+                pool: named(),
                 matches,
             })
         }
@@ -72,10 +66,13 @@ pub(crate) async fn find(members: &[Arc<Member>], query: &ServerQuery) -> Result
 }
 
 /// A VM that can become a server. One pool has it at most: while it is not found, each that cannot be asked may be the one.
-pub(crate) async fn adoptable(members: &[Arc<Member>], vm: Uuid) -> Result<Server, Error> {
-    let looks = members.iter().map(|member| async move {
-        let (fabric, loaded) = tokio::try_join!(member.fabric(), member.load(vm))?;
-        Ok(loaded.map(|loaded| (fabric, loaded)))
+pub(crate) async fn adoptable(pools: &[Whole], asked: Option<&str>, vm: Uuid) -> Result<Server, Error> {
+    let looks = pools.iter().map(|pool| async move {
+        let (fabric, loaded) = tokio::try_join!(pool.member.fabric(), pool.member.load(vm))?;
+        Ok(loaded.map(|loaded| {
+            let name = asked.unwrap_or_else(|| pool.name_of(loaded.vm.resident_on.non_null()));
+            (fabric.named(name), loaded)
+        }))
     });
     let mut unknown = None;
     for look in join_all(looks).await {
@@ -85,13 +82,24 @@ pub(crate) async fn adoptable(members: &[Arc<Member>], vm: Uuid) -> Result<Serve
             Err(error) => unknown = Some(error),
         }
     }
-    let pools: Vec<&str> = members.iter().map(|member| member.name()).collect();
     Err(unknown.unwrap_or(Error::Missing {
         what: What::Server,
         wanted: vm.to_string(),
-        pool: pools.join(", "),
-        there: names(members, &vm.to_string()).await,
+        pool: called(pools, asked),
+        there: names(pools, &vm.to_string()).await,
     }))
+}
+
+/// The pools that were looked in, for a message.
+fn called(pools: &[Whole], asked: Option<&str>) -> String {
+    let all = || {
+        pools
+            .iter()
+            .map(|pool| pool.name_of(None))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    asked.map_or_else(all, str::to_owned)
 }
 
 fn adopted(fabric: &Fabric, loaded: &Loaded) -> Result<Server, Error> {
@@ -112,33 +120,44 @@ fn adopted(fabric: &Fabric, loaded: &Loaded) -> Result<Server, Error> {
 }
 
 /// All servers that pass a filter, sorted by pool, name and UUID.
-pub(crate) async fn list(members: &[Arc<Member>], filter: &ListFilter) -> Result<Vec<Server>, Error> {
-    let reads = members.iter().map(|member| listed(member, filter));
-    let mut found: Vec<Server> = join_all(reads)
-        .await
-        .into_iter()
-        .collect::<Result<Vec<_>, Error>>()?
-        .into_iter()
-        .flatten()
-        .collect();
-    sort(&mut found);
+pub(crate) async fn list(pools: &[Whole], filter: &ListFilter) -> Result<Vec<Server>, Error> {
+    let reads = pools.iter().map(|pool| listed(pool, filter));
+    let mut found = all_of(join_all(reads).await)?;
+    found.retain(|server| filter.pool.as_ref().is_none_or(|asked| server.pool == *asked));
+    Ok(found)
+}
+
+/// The servers of all pools, sorted.
+fn all_of(reads: Vec<Result<Vec<Server>, Error>>) -> Result<Vec<Server>, Error> {
+    let found = reads.into_iter().collect::<Result<Vec<_>, Error>>()?;
+    let mut found: Vec<Server> = found.into_iter().flatten().collect();
+    found.sort_by(|a, b| (&a.pool, &a.name, a.id).cmp(&(&b.pool, &b.name, b.id)));
     Ok(found)
 }
 
 /// The servers of one pool that pass a filter: dynvm's own as the inventory has them, others as the pool lists them.
-async fn listed(member: &Arc<Member>, filter: &ListFilter) -> Result<Vec<Server>, Error> {
+async fn listed(pool: &Whole, filter: &ListFilter) -> Result<Vec<Server>, Error> {
     if filter.managed == Some(true) {
         let see = |inventory: &Inventory| {
             let found = inventory.servers().matching(|vm| passes(filter, vm))?;
             let fabric = inventory.fabric();
-            Some(found.iter().map(|loaded| view::server(fabric, loaded)).collect())
+            Some(found.iter().map(|loaded| server(pool, fabric, loaded)).collect())
         };
+        let member = &pool.member;
         if let Some(servers) = member.live.look(member, Freshness::OwnWrites, see).await? {
             return Ok(servers);
         }
         // Something of a server has not been seen: the pool is asked.
     }
-    servers_where(member, &guests(), |vm| passes(filter, vm)).await
+    servers_where(pool, &guests(), |vm| passes(filter, vm)).await
+}
+
+/// A server under the name of the section that it is in.
+fn server(pool: &Whole, fabric: &Fabric, loaded: &Loaded) -> Server {
+    Server {
+        pool: pool.name_of(loaded.vm.resident_on.non_null()).to_owned(),
+        ..view::server(fabric, loaded)
+    }
 }
 
 /// What is neither template, snapshot nor control domain.
@@ -174,12 +193,12 @@ fn passes_by_marks(filter: &ListFilter, vm: &VmRecord) -> bool {
 }
 
 async fn servers_where(
-    member: &Arc<Member>,
+    pool: &Whole,
     filter: &Filter,
     is_meant: impl Fn(&VmRecord) -> bool + Send + Sync,
 ) -> Result<Vec<Server>, Error> {
-    let fabric = member.fabric().await?;
-    let client = member.client()?;
+    let fabric = pool.member.fabric().await?;
+    let client = pool.member.client()?;
     let mut vms = Vec::new();
     let keep = |vm: Ref<Vm>, record: VmRecord| {
         if is_meant(&record) {
@@ -189,23 +208,19 @@ async fn servers_where(
     let listed = client.vm().each_where(filter, LISTING, keep).await;
     listed.map_err(|cause| Error::call("listing VMs", VmName::unknown(), cause))?;
     let loaded = related(client, vms).await?;
-    Ok(loaded.iter().map(|loaded| view::server(&fabric, loaded)).collect())
+    Ok(loaded.iter().map(|loaded| server(pool, &fabric, loaded)).collect())
 }
 
 /// The names that there are, for a message; where they cannot be read it goes without.
-async fn names(members: &[Arc<Member>], wanted: &str) -> Choices {
+async fn names(pools: &[Whole], wanted: &str) -> Choices {
     let all = guests();
     let mut names = Vec::new();
-    for member in members {
-        if let Ok(client) = member.client() {
+    for pool in pools {
+        if let Ok(client) = pool.member.client() {
             let keep = |_: Ref<Vm>, record: VmRecord| names.push(record.name_label);
             // Without it the message is shorter, and still true.
             let _ = client.vm().each_where(&all, LISTING, keep).await;
         }
     }
     Choices::new(wanted, names)
-}
-
-fn sort(servers: &mut [Server]) {
-    servers.sort_by(|a, b| (&a.pool, &a.name, a.id).cmp(&(&b.pool, &b.name, b.id)));
 }

@@ -3,7 +3,7 @@
 use cty::Value;
 use engine::diagnostics::Diagnostics;
 use engine::private::Private;
-use fleet::ReservationChanges;
+use fleet::{ChangeFailure, ReservationChanges};
 use jiff::Timestamp;
 use plugin::provider::{Applied, Context, CreateRequest, DeleteRequest, ReadAnswer, ReadRequest, UpdateRequest};
 
@@ -87,20 +87,25 @@ pub(super) async fn update(settings: &SharedSettings, request: UpdateRequest, cx
     }
     let changed = async {
         let (lab, key) = (settings.lab()?, request::key(&prior, &private)?);
-        let changes = request::changes(&prior, &planned)?;
-        let changed = lab.fleet.change_reservation(&key, changes, cx.cancel.clone()).await;
-        changed.map_err(|error| Diagnostics::from(diagnose::error_about(&config, &error)))
+        let (each, changes) = (request::each(&planned)?, request::changes(&prior, &planned)?);
+        let changed = lab.fleet.change_reservation(&key, each, changes, cx.cancel.clone());
+        Ok::<_, Diagnostics>(changed.await)
     };
-    match changed.await {
-        Ok(reservation) => {
+    let (state, diagnostics) = match changed.await {
+        Ok(Ok(reservation)) => {
             state::remember(&mut private, &reservation);
-            Applied::done(state::applied(&planned, &reservation), private)
+            (state::applied(&planned, &reservation), Diagnostics::new())
         }
-        Err(diagnostics) => Applied {
-            state: Some(prior),
-            private,
-            diagnostics,
-        },
+        Ok(Err(ChangeFailure { error, now })) => {
+            let state = now.map_or_else(|| prior.clone(), |now| state::shown(&prior, &now));
+            (state, diagnose::error_about(&config, &error).into())
+        }
+        Err(diagnostics) => (prior, diagnostics),
+    };
+    Applied {
+        state: Some(state),
+        private,
+        diagnostics,
     }
 }
 

@@ -60,7 +60,11 @@ pub(super) fn key(state: &Value, private: &Private) -> Result<ReservationKey, Di
         })
 }
 
-fn each(planned: &Value) -> Result<Wish, Diagnostics> {
+/// What one server of a reservation asks of the pools.
+///
+/// # Errors
+/// As above.
+pub(super) fn each(planned: &Value) -> Result<Wish, Diagnostics> {
     let plain = planned
         .clone()
         .with("host", Value::Null)

@@ -22,8 +22,9 @@ pub(crate) fn table() -> Schema {
                  `host.name` (without a scheme: https), `host.user`, `host.password`, `host.storage.name`, `host.network.id` (part of the device of a \
                  physical interface, such as `eth0`), `host.vms.max.<os>`, `host.labels` (with commas or spaces between them), \
                  `host.tls.fingerprint`, `<os>.template` and `<os>.template.network` (a network's \
-                 name or UUID, or a device; before `host.network.id`). Sections that are members of one XenAPI pool are one, of which the first that knows the `os` \
-                 serves: its servers may start on any host of the pool. From `[common]`, `vm.expiry.minutes` is `default_ttl` and `max_ttl` unless \
+                 name or UUID, or a device; before `host.network.id`). Sections that are members of one XenAPI pool are one pool, whose room is \
+                 counted once; each places servers on its own host, with its own settings, and `host.vms.max.<os>` counts those that run there. Which host \
+                 a section means its address says, or the host's name. A section that is the only one of its pool is the pool as a whole. From `[common]`, `vm.expiry.minutes` is `default_ttl` and `max_ttl` unless \
                  they are set here, and `vm.network.timeout.secs` is the default of a server's `timeouts.ip`. What is not read warns; what cannot be \
                  honoured is an error.",
             ),

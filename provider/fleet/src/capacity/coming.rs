@@ -21,6 +21,8 @@ pub(super) struct Coming {
     pub(super) os: Option<String>,
     /// How many servers that are not there yet it stands for.
     pub(super) servers: u32,
+    /// How many that are not on their host yet.
+    pub(super) starting: u32,
 }
 
 /// What the tickets of others hold. The ledger knows better what this process's own stand for.
@@ -64,6 +66,7 @@ fn of_own(inventory: &Inventory, entry: &UnderWay) -> Coming {
         },
         os: entry.os.clone(),
         servers: u32::from(!is_there),
+        starting: u32::from(!is_placed),
     }
 }
 
@@ -96,6 +99,8 @@ pub(super) fn of_hold(fabric: &Fabric, hold: &Hold) -> Vec<Coming> {
         cpus: each.vcpus.saturating_mul(*servers),
         memory: each.memory_bytes.saturating_mul(u64::from(*servers)),
         host: hosts.get(host).cloned(),
+        os: each.os.clone(),
+        starting: *servers,
         ..Coming::default()
     });
     let there = Coming {

@@ -35,6 +35,8 @@ pub struct HostRoom {
     pub memory_total: u64,
     /// Bytes of memory of what is resident or about to be, control domain included.
     pub memory_used: u64,
+    /// The ceilings that hold on this host alone.
+    pub ceilings: Vec<Ceiling>,
 }
 
 /// An SR with what is used of it, and what one server puts there.
@@ -131,14 +133,29 @@ impl HostRoom {
         } else {
             (by_cpu, Limit::Cpu)
         };
-        Fit {
-            available: clamped(available),
-            limited_by,
+        let ceiling = self.ceilings.iter().map(Ceiling::left).min();
+        match ceiling.filter(|left| u64::from(*left) <= available) {
+            Some(available) => Fit {
+                available,
+                limited_by: Limit::MaxServers,
+            },
+            None => Fit {
+                available: clamped(available),
+                limited_by,
+            },
         }
     }
 
     /// Puts so many servers there.
     pub fn put(&mut self, need: &Need, servers: u32) {
+        self.take(need, servers);
+        for ceiling in &mut self.ceilings {
+            ceiling.present = ceiling.present.saturating_add(servers);
+        }
+    }
+
+    /// Takes the CPU and memory of so many servers.
+    pub fn take(&mut self, need: &Need, servers: u32) {
         self.cpus_used += u64::from(need.cpus) * u64::from(servers);
         self.memory_used += need.memory * u64::from(servers);
     }
@@ -194,7 +211,7 @@ impl PoolRoom {
         };
         let sum = fits.iter().fold(0_u32, |sum, fit| sum.saturating_add(fit.available));
         // What is in the way on most hosts that take guests at all; if there is none, what keeps most of them from it.
-        let open = [Limit::Memory, Limit::Cpu];
+        let open = [Limit::Memory, Limit::Cpu, Limit::MaxServers];
         let barred = [Limit::Storage, Limit::Network, Limit::HostDisabled];
         let most = |limits: &[Limit]| {
             let counted = limits
@@ -254,6 +271,7 @@ mod tests {
             cpus_used,
             memory_total: memory_gib * GIB,
             memory_used: memory_used_gib * GIB,
+            ceilings: Vec::new(),
         }
     }
 

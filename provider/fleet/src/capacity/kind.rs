@@ -1,12 +1,13 @@
 //! A kind of server in one pool: what one of it needs, and which hosts can have it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ulid::Ulid;
 use xenapi::{Host, Network, Ref, Sr, VmRecord};
 
 use super::formula::Need;
+use crate::config::PoolSettings;
 use crate::inventory::Servers;
 use crate::pool::{Disks, Fabric};
 use crate::ticket::PerServer;
@@ -26,10 +27,23 @@ pub(crate) struct Kind {
     pub(crate) disks: Option<Arc<Disks>>,
     /// The networks that a host must have.
     pub(crate) networks: Vec<Ref<Network>>,
-    /// The only host that may have it.
-    pub(crate) host: Option<Ref<Host>>,
+    /// The only hosts that may have it; none for any.
+    pub(crate) hosts: Option<BTreeSet<Ref<Host>>>,
+    /// The ceilings that hold for it.
+    pub(crate) ceilings: Vec<CeilingRule>,
     /// The reservation that it is made in, and the hosts on which that holds room.
     pub(crate) reservation: Option<(Ulid, Vec<Ref<Host>>)>,
+}
+
+/// A ceiling of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct CeilingRule {
+    /// The most servers there may be.
+    pub(crate) max: u32,
+    /// The OS alias of the servers that count; none for all.
+    pub(crate) os: Option<String>,
+    /// The host on which they count; none for the whole pool.
+    pub(crate) host: Option<Ref<Host>>,
 }
 
 impl Kind {
@@ -52,7 +66,8 @@ impl Kind {
             storage: BTreeMap::new(),
             disks: None,
             networks: Vec::new(),
-            host: None,
+            hosts: None,
+            ceilings: Vec::new(),
             reservation: None,
         }
     }
@@ -68,7 +83,8 @@ impl Kind {
             storage: BTreeMap::new(),
             disks: None,
             networks: Vec::new(),
-            host: None,
+            hosts: None,
+            ceilings: Vec::new(),
             reservation: None,
         }
     }
@@ -136,7 +152,7 @@ impl Kind {
     /// Says whether a host may have it at all.
     pub(crate) fn is_for(&self, host: &Ref<Host>) -> bool {
         let in_reservation = self.reservation.as_ref().is_none_or(|(_, hosts)| hosts.contains(host));
-        in_reservation && self.host.as_ref().is_none_or(|only| only == host)
+        in_reservation && self.hosts.as_ref().is_none_or(|hosts| hosts.contains(host))
     }
 
     /// What one server needs, as a ticket says it.
@@ -160,11 +176,59 @@ impl Kind {
         self
     }
 
-    /// Allows one host only.
+    /// Allows one host only, or any.
     #[must_use]
     pub(crate) fn on_host(mut self, host: Option<&Ref<Host>>) -> Self {
-        self.host = host.cloned();
+        self.hosts = host.map(|host| [host.clone()].into());
         self
+    }
+
+    /// Adds the ceilings of a pool, or of one host of it.
+    #[must_use]
+    pub(crate) fn under(mut self, settings: &PoolSettings, host: Option<&Ref<Host>>) -> Self {
+        let rule = |max: u32, os: Option<&String>| CeilingRule {
+            max,
+            os: os.cloned(),
+            host: host.cloned(),
+        };
+        let all = settings.max_servers.map(|max| rule(max, None));
+        let by_os = self
+            .os
+            .as_ref()
+            .and_then(|os| Some(rule(*settings.max_servers_by_os.get(os)?, Some(os))));
+        self.ceilings.extend(all.into_iter().chain(by_os));
+        self
+    }
+
+    /// Puts kinds together that differ only in the hosts that may have them.
+    pub(crate) fn joined(kinds: impl IntoIterator<Item = Self>) -> Vec<Self> {
+        let mut joined: Vec<Self> = Vec::new();
+        for kind in kinds {
+            if !joined.iter_mut().any(|other| other.join(&kind)) {
+                joined.push(kind);
+            }
+        }
+        joined
+    }
+
+    /// Allows the hosts of another kind too, if it differs in nothing else; says whether it does not.
+    pub(crate) fn join(&mut self, other: &Self) -> bool {
+        if !self.is_like(other) {
+            return false;
+        }
+        let both = self.hosts.take().zip(other.hosts.as_ref());
+        self.hosts = both.map(|(own, others)| own.union(others).cloned().collect());
+        self.ceilings.extend(other.ceilings.iter().cloned());
+        self.ceilings.sort();
+        self.ceilings.dedup();
+        true
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        self.need == other.need
+            && self.os == other.os
+            && self.storage == other.storage
+            && self.networks == other.networks
     }
 }
 

@@ -6,6 +6,7 @@ mod held;
 mod kind;
 mod room;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,9 +18,10 @@ pub(crate) use self::kind::{Kind, overhead_of};
 pub(crate) use self::room::Room;
 
 use crate::choices::Choices;
+use crate::config::PoolSettings;
 use crate::error::{Error, What};
-use crate::inventory::Freshness;
-use crate::pool::Member;
+use crate::inventory::{Freshness, Inventory};
+use crate::pool::{Member, Section, Whole};
 use crate::spec::{CapacityQuery, Image};
 
 /// The room in all pools that were asked.
@@ -90,18 +92,17 @@ pub struct StorageCapacity {
     pub total_bytes: u64,
 }
 
-/// The template that an image means in a pool.
-pub(crate) fn template_name<'a>(member: &'a Member, image: &'a Image) -> Result<&'a str, Error> {
+/// The template that an image means by these settings.
+pub(crate) fn template_name<'a>(settings: &'a PoolSettings, image: &'a Image) -> Result<&'a str, Error> {
     match image {
         Image::Template(template) => Ok(template),
-        Image::Os(os) => member
-            .settings
+        Image::Os(os) => settings
             .templates
             .get(os)
             .map(String::as_str)
             .ok_or_else(|| Error::UnknownOs {
                 os: os.clone(),
-                there: Choices::new(os, member.settings.templates.keys().cloned()),
+                there: Choices::new(os, settings.templates.keys().cloned()),
             }),
     }
 }
@@ -115,72 +116,137 @@ pub(crate) async fn room(member: &Arc<Member>, kind: &Kind, freshness: Freshness
     look.await
 }
 
-/// What a query finds in one pool; a pool without the template has no room, and says why.
-pub(crate) async fn of_pool(member: &Arc<Member>, query: &CapacityQuery) -> Result<PoolCapacity, Error> {
-    match kind_in(member, query).await {
-        Ok(kind) => {
-            let room = room(member, &kind, Freshness::OwnWrites).await?;
-            Ok(PoolCapacity::new(member.name(), &room, &kind.need))
+/// What a query finds in one pool by these sections of it, each of which counts its own host. One without the template has no room; if
+/// that is so of all, the pool has none and says why.
+pub(crate) async fn of_pool(pool: &Whole, query: &CapacityQuery) -> Result<PoolCapacity, Error> {
+    let mut kinds = Vec::new();
+    let mut name = None;
+    for section in &pool.sections {
+        match kind_in(section, query).await {
+            Ok(kind) => {
+                name = name.or(Some(section.name()));
+                kinds.push(kind);
+            }
+            Err(
+                Error::UnknownOs { .. }
+                | Error::Missing {
+                    what: What::Template, ..
+                },
+            ) => {}
+            Err(error) => return Err(error),
         }
-        Err(
-            Error::UnknownOs { .. }
-            | Error::Missing {
-                what: What::Template, ..
-            },
-        ) => {
-            let kind = Kind::unknown(query.cpus, query.memory_mib);
-            let room = room(member, &kind, Freshness::OwnWrites).await?;
-            Ok(PoolCapacity {
-                available: 0,
-                limited_by: Limit::Template,
-                ..PoolCapacity::new(member.name(), &room, &kind.need)
-            })
-        }
-        Err(error) => Err(error),
     }
+    let Some(name) = name else {
+        return without_template(pool, query).await;
+    };
+    let rooms = rooms(&pool.member, &Kind::joined(kinds)).await?;
+    Ok(PoolCapacity::of(name, &rooms))
 }
 
-/// The kind of server that a query means in one pool.
-async fn kind_in(member: &Arc<Member>, query: &CapacityQuery) -> Result<Kind, Error> {
-    let template = member.template(template_name(member, &query.image)?).await?;
-    let fabric = member.fabric().await?;
-    let kind = Kind::new(&template.record, query.cpus, query.memory_mib, query.image.os());
-    let storage = match &member.settings.storage {
-        Some(wanted) => Some(member.resolve(&fabric, |fabric| fabric.find_sr(wanted)).await?),
-        None => None,
+async fn without_template(pool: &Whole, query: &CapacityQuery) -> Result<PoolCapacity, Error> {
+    let kind = Kind::unknown(query.cpus, query.memory_mib);
+    let hosts = pool
+        .sections
+        .iter()
+        .map(|section| Ok(kind.clone().on_host(section.host()?)));
+    let kinds = Kind::joined(hosts.collect::<Result<Vec<_>, Error>>()?);
+    let rooms = rooms(&pool.member, &kinds).await?;
+    Ok(PoolCapacity {
+        available: 0,
+        limited_by: Limit::Template,
+        ..PoolCapacity::of(pool.name_of(None), &rooms)
+    })
+}
+
+/// The room for several kinds of server, each beside all that fit of those before it.
+async fn rooms(member: &Arc<Member>, kinds: &[Kind]) -> Result<Vec<(Room, Need)>, Error> {
+    let now = member.now().await?;
+    let see = |inventory: &Inventory| {
+        let mut taken = Vec::new();
+        let mut rooms = Vec::new();
+        for kind in kinds {
+            let mut room = member.room(inventory, kind, now);
+            for load in &taken {
+                room.put(load);
+            }
+            taken.extend(room.filled(kind, room.room.fit(&kind.need).available));
+            rooms.push((room, kind.need));
+        }
+        rooms
     };
-    let network = member.network_for(&fabric, None, query.image.os()).await?;
+    member.live.look(member, Freshness::OwnWrites, see).await
+}
+
+/// The kind of server that a query means by the settings of a section.
+async fn kind_in(section: &Section, query: &CapacityQuery) -> Result<Kind, Error> {
+    let member = &section.member;
+    let template = section
+        .template(template_name(section.settings(), &query.image)?)
+        .await?;
+    let (fabric, host) = (section.fabric().await?, section.host()?);
+    let storage = section.storage_for(&fabric, None).await?;
+    let network = section.network_for(&fabric, None, query.image.os()).await?;
     let disks = member.disks(&template.reference).await?;
-    Ok(kind.with_disks(&disks, storage.as_ref()).with_network(network.as_ref()))
+    let kind = Kind::new(&template.record, query.cpus, query.memory_mib, query.image.os());
+    Ok(kind
+        .with_disks(&disks, storage.as_ref())
+        .with_network(network.as_ref())
+        .under(section.settings(), host)
+        .on_host(host))
 }
 
 impl Member {
     /// The room for a kind of server that a picture of this pool shows.
-    pub(crate) fn room(&self, inventory: &crate::inventory::Inventory, kind: &Kind, now: Timestamp) -> Room {
+    pub(crate) fn room(&self, inventory: &Inventory, kind: &Kind, now: Timestamp) -> Room {
         Room::of(inventory, &self.settings, kind, &self.ours(inventory), now)
     }
 }
 
 impl PoolCapacity {
     pub(crate) fn new(pool: &str, room: &Room, need: &Need) -> Self {
-        let PoolRoom { hosts, storages, .. } = &room.room;
-        let fit = room.room.fit(need);
-        let usable = || hosts.iter().filter(|host| host.bar != Some(Limit::HostDisabled));
-        let tightest = storages.iter().min_by_key(|storage| (storage.takes(), storage.free()));
+        Self::of(pool, &[(room.clone(), *need)])
+    }
+
+    /// That of a pool whose sections make servers of several kinds; the room for each is what the kinds before it leave.
+    fn of(pool: &str, rooms: &[(Room, Need)]) -> Self {
+        let (mut available, mut limited_by) = (0_u32, Limit::HostDisabled);
+        let (mut hosts, mut storages) = (BTreeMap::new(), BTreeMap::new());
+        for (room, need) in rooms {
+            let fit = room.room.fit(need);
+            // What keeps the last from being more keeps the others too, if they share it.
+            if fit.available > 0 || available == 0 {
+                limited_by = fit.limited_by;
+            }
+            available = available.saturating_add(fit.available);
+            for (host, row) in room.asked_hosts() {
+                hosts.entry(host).or_insert((row, need));
+            }
+            for (sr, row) in room.storages() {
+                storages.entry(sr).or_insert(row);
+            }
+        }
+        let usable = || {
+            let rows = hosts.values().map(|(row, _)| *row);
+            rows.filter(|row| row.bar != Some(Limit::HostDisabled))
+        };
+        let tightest = storages
+            .values()
+            .min_by_key(|storage| (storage.takes(), storage.free()));
+        let first = rooms.first().map(|(room, _)| room);
         let mut capacity = Self {
             pool: pool.to_owned(),
-            available: fit.available,
-            limited_by: fit.limited_by,
+            available,
+            limited_by,
             cpus_free: usable().map(HostRoom::cpus_free).sum(),
             cpus_total: usable().map(|host| host.cpus_total).sum(),
             memory_free_mib: usable().map(|host| host.memory_free() >> 20).sum(),
             memory_total_mib: usable().map(|host| host.memory_total >> 20).sum(),
-            storage_free_bytes: tightest.map_or(0, StorageRoom::free),
+            storage_free_bytes: tightest.map_or(0, |storage| storage.free()),
             storage_total_bytes: tightest.and_then(|storage| storage.total).unwrap_or_default(),
-            reserved: room.reserved,
-            in_progress: room.in_progress,
-            hosts: hosts.iter().map(|host| HostCapacity::new(host, need)).collect(),
-            storages: storages.iter().map(StorageCapacity::new).collect(),
+            reserved: first.map_or(0, |room| room.reserved),
+            in_progress: first.map_or(0, |room| room.in_progress),
+            hosts: hosts.values().map(|(row, need)| HostCapacity::new(row, need)).collect(),
+            storages: storages.values().map(|row| StorageCapacity::new(row)).collect(),
         };
         capacity.hosts.sort_by(|a, b| a.host.cmp(&b.host));
         capacity.storages.sort_by(|a, b| a.storage.cmp(&b.storage));

@@ -1,11 +1,13 @@
 //! The room that a pool's inventory shows for a kind of server, less what this process has under way.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use xenapi::{Host, Ref, Sr};
 
 use super::coming::{Coming, coming, holds};
 use super::formula::{Ceiling, HostRoom, Limit, Need, PoolRoom, StorageRoom};
-use super::kind::Kind;
+use super::kind::{CeilingRule, Kind};
 use crate::config::PoolSettings;
 use crate::inventory::{Inventory, Use};
 use crate::pool::{Fabric, HostView, Ours, UnderWay};
@@ -17,10 +19,10 @@ pub(crate) struct Room {
     pub(crate) room: PoolRoom,
     pub(crate) hosts: Vec<Ref<Host>>,
     srs: Vec<Ref<Sr>>,
-    /// The OS alias whose servers a ceiling counts; none for all servers.
-    ceilings_of: Vec<Option<String>>,
-    /// The only host that was asked for.
-    pub(crate) asked: Option<Ref<Host>>,
+    /// What the ceilings count, those of the pool and those of each host in their order.
+    rules: Vec<CeilingRule>,
+    /// The only hosts that were asked for.
+    pub(crate) asked: Option<BTreeSet<Ref<Host>>>,
     /// Servers of dynvm that are being created.
     pub(crate) in_progress: u32,
     /// Servers for which reservations hold room.
@@ -60,20 +62,58 @@ impl Room {
                 base_copy: kind.base_copy_bytes(sr, inventory.servers()),
             }
         });
-        let (ceilings_of, ceilings) = ceilings(inventory, settings, kind.os.as_ref()).into_iter().unzip();
         Self {
             room: PoolRoom {
                 storages: storages.collect(),
-                ceilings,
+                ceilings: ceilings(inventory, &kind.ceilings, None),
                 hosts: rows,
             },
             hosts,
             srs: kind.storage.keys().cloned().collect(),
-            ceilings_of,
-            asked: kind.host.clone(),
+            rules: kind.ceilings.clone(),
+            asked: kind.hosts.clone(),
             in_progress: 0,
             reserved: 0,
         }
+    }
+
+    /// The hosts that were asked for, with their rows.
+    pub(super) fn asked_hosts(&self) -> impl Iterator<Item = (&Ref<Host>, &HostRoom)> {
+        let rows = self.hosts.iter().zip(&self.room.hosts);
+        rows.filter(|(host, _)| self.asked.as_ref().is_none_or(|asked| asked.contains(*host)))
+    }
+
+    /// The SRs with their rows.
+    pub(super) fn storages(&self) -> impl Iterator<Item = (&Ref<Sr>, &StorageRoom)> {
+        self.srs.iter().zip(&self.room.storages)
+    }
+
+    /// What so many servers take of it, one host filled after the other.
+    pub(super) fn filled(&self, kind: &Kind, servers: u32) -> Vec<Coming> {
+        let mut left = servers;
+        let on_hosts = self.hosts.iter().zip(&self.room.hosts).map(|(host, row)| {
+            let taken = row.takes(&kind.need).available.min(left);
+            left -= taken;
+            Coming {
+                cpus: kind.need.cpus.saturating_mul(taken),
+                memory: kind.need.memory.saturating_mul(u64::from(taken)),
+                host: Some(host.clone()),
+                os: kind.os.clone(),
+                starting: taken,
+                ..Coming::default()
+            }
+        });
+        let mut all: Vec<Coming> = on_hosts.collect();
+        let storage = kind.storage.iter();
+        all.push(Coming {
+            storage: storage
+                .map(|(sr, bytes)| (sr.clone(), bytes.saturating_mul(u64::from(servers))))
+                .collect(),
+            os: kind.os.clone(),
+            servers,
+            ..Coming::default()
+        });
+        all
     }
 
     /// Takes the room of one server that needs this, on one host.
@@ -124,15 +164,31 @@ impl Room {
             }
         };
         if let Some(row) = at.and_then(|at| rows.get_mut(at)) {
-            row.put(&need, 1);
+            row.take(&need, 1);
+            let rules = self
+                .rules
+                .iter()
+                .filter(|rule| rule.host.is_some() && rule.host == load.host);
+            count(rules, &mut row.ceilings, &load.os, load.starting);
         }
         for (sr, row) in self.srs.iter().zip(&mut self.room.storages) {
             row.used += load.storage.get(sr).copied().unwrap_or_default();
         }
-        for (os, ceiling) in self.ceilings_of.iter().zip(&mut self.room.ceilings) {
-            if os.is_none() || *os == load.os {
-                ceiling.present = ceiling.present.saturating_add(load.servers);
-            }
+        let rules = self.rules.iter().filter(|rule| rule.host.is_none());
+        count(rules, &mut self.room.ceilings, &load.os, load.servers);
+    }
+}
+
+/// Counts servers against the ceilings that count such.
+fn count<'a>(
+    rules: impl Iterator<Item = &'a CeilingRule>,
+    ceilings: &mut [Ceiling],
+    os: &Option<String>,
+    servers: u32,
+) {
+    for (rule, ceiling) in rules.zip(ceilings) {
+        if rule.os.is_none() || rule.os == *os {
+            ceiling.present = ceiling.present.saturating_add(servers);
         }
     }
 }
@@ -158,6 +214,7 @@ fn host_room(inventory: &Inventory, settings: &PoolSettings, kind: &Kind, view: 
         cpus_used: uses.cpus,
         memory_total: total.saturating_sub(bytes(view.record.memory_overhead)),
         memory_used: uses.memory,
+        ceilings: ceilings(inventory, &kind.ceilings, Some(view.host)),
     }
 }
 
@@ -179,22 +236,21 @@ fn bar(fabric: &Fabric, kind: &Kind, view: &HostView<'_>) -> Option<Limit> {
     }
 }
 
-/// The ceilings that hold, each with the alias that it is about.
-fn ceilings(inventory: &Inventory, settings: &PoolSettings, os: Option<&String>) -> Vec<(Option<String>, Ceiling)> {
-    let there = |of: Option<&String>| {
-        let servers = inventory
-            .guests()
-            .servers()
-            .filter(|(_, born)| of.is_none() || born.os.as_ref() == of);
+/// The ceilings of a host, or of the whole pool, with the servers that count there: on a host those that run there or are about to.
+fn ceilings(inventory: &Inventory, rules: &[CeilingRule], on: Option<&Ref<Host>>) -> Vec<Ceiling> {
+    let there = |rule: &CeilingRule| {
+        let servers = inventory.guests().servers().filter(|(_, born)| {
+            let is_of_os = rule.os.is_none() || born.os == rule.os;
+            is_of_os && (rule.host.is_none() || born.host == rule.host)
+        });
         u32::try_from(servers.count()).unwrap_or(u32::MAX)
     };
-    let ceiling = |max: u32, of: Option<&String>| {
-        let present = there(of);
-        (of.cloned(), Ceiling { max, present })
+    let held = rules.iter().filter(|rule| rule.host.as_ref() == on);
+    let ceiling = |rule: &CeilingRule| Ceiling {
+        max: rule.max,
+        present: there(rule),
     };
-    let all = settings.max_servers.map(|max| ceiling(max, None));
-    let by_os = os.and_then(|os| Some(ceiling(*settings.max_servers_by_os.get(os)?, Some(os))));
-    all.into_iter().chain(by_os).collect()
+    held.map(ceiling).collect()
 }
 
 /// The servers that are being created: those that are there, those of this process that are not, and those that others hold tickets

@@ -26,6 +26,7 @@ impl Error {
             Error::Ambiguous { .. } => "Name is not unique",
             Error::NoPoolFits { .. } => "No pool can take the server",
             Error::Full { .. } => "No room",
+            Error::ChangedInPart { .. } => "Reservation changed in part",
             Error::Reservation { .. } => "Reservation cannot be used",
             Error::Unsteady { .. } => "Pool cannot be looked at",
             Error::RoleLacks { .. } => "Role does not suffice",
@@ -95,6 +96,7 @@ impl Error {
             Error::TtlPast { .. } | Error::TtlTooLong { .. } => Subject::Ttl,
             Error::NotTakenBack { error, .. }
             | Error::NotUndone { error, .. }
+            | Error::ChangedInPart { error, .. }
             | Error::PutBack { error, .. }
             | Error::NotPutBack { error, .. }
             | Error::Kept { error, .. } => error.subject(),
@@ -142,6 +144,7 @@ impl Error {
                 [(_, only)] => only.hint(),
                 _ => "Put one of these right, or name a pool.".into(),
             },
+            Error::ChangedInPart { .. } => "The state says what is held. Apply again when the pools can be asked, or destroy it.".into(),
             Error::Full { .. } => "Destroy servers, ask for smaller ones, or add a pool.".into(),
             Error::Reservation { .. } => "Reserve anew, or leave out capacity_id.".into(),
             Error::Unsteady { .. } => "Apply again; look at whether the coordinator restarts or is overloaded.".into(),
@@ -226,6 +229,7 @@ impl Error {
             | Error::NoLongerDue { .. }
             | Error::Promised { .. }
             | Error::DiskHeld { .. }
+            | Error::ChangedInPart { .. }
             | Error::Cancelled { .. } => None,
         }
     }

@@ -182,6 +182,16 @@ pub enum Error {
         /// Pool and reason.
         reasons: Vec<(String, Box<Error>)>,
     },
+    /// A reservation that was changed in some of its pools only.
+    #[error("{error}. What was changed before could not be changed back ({left}): it holds {}", parts(.held))]
+    ChangedInPart {
+        /// Why it was not changed as a whole.
+        error: Box<Error>,
+        /// Why a part of it was not changed back.
+        left: Box<Error>,
+        /// Pools, for how many servers each holds room, and until when.
+        held: Vec<(String, u32, Timestamp)>,
+    },
     /// There is no room.
     #[error("no room for the server: {}", room(.pools, .cause))]
     Full {
@@ -445,13 +455,39 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same about a pool that is called by another name here.
+    pub(crate) fn in_pool(mut self, name: &str) -> Self {
+        if let Error::Missing { pool, .. } | Error::Ambiguous { pool, .. } = &mut self {
+            name.clone_into(pool);
+        }
+        self
+    }
+
     pub(crate) fn call(doing: &'static str, vm: VmName, cause: xenapi::Error) -> Self {
         Error::Call { doing, vm, cause }
+    }
+
+    /// Says whether a pool may answer otherwise a little later, without anybody changing anything.
+    pub(crate) fn is_passing(&self) -> bool {
+        let of_call = matches!(self, Error::Call { cause, .. } if cause.is_retryable());
+        let of_reasons =
+            matches!(self, Error::NoPoolFits { reasons } if reasons.iter().any(|(_, reason)| reason.is_passing()));
+        of_call || of_reasons || matches!(self, Error::Unsteady { .. } | Error::TicketLost { .. })
     }
 
     /// Says whether the caller ended the operation.
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Error::Cancelled { .. })
+    }
+}
+
+fn parts(held: &[(String, u32, Timestamp)]) -> String {
+    let parts = held
+        .iter()
+        .map(|(pool, servers, until)| format!("room for {servers} in pool {pool:?} until {until}"));
+    match parts.collect::<Vec<_>>() {
+        parts if parts.is_empty() => "what cannot be read now".to_owned(),
+        parts => parts.join(", "),
     }
 }
 

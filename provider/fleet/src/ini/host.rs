@@ -1,4 +1,4 @@
-//! One section `xenhost<N>`: a pool, as this service and the older one understand it.
+//! One section `xenhost<N>`: a host with its settings, as this service and the older one understand it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -101,7 +101,7 @@ pub(super) fn pool(section: &Section, defaults: &PoolDefaults, notes: &mut Notes
         templates,
         max_servers_by_os,
         labels,
-        duplicates: Duplicates::GiveWay,
+        duplicates: Duplicates::OneHostEach,
         ..PoolSettings::new(connection?)
     })
 }

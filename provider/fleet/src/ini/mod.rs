@@ -12,7 +12,8 @@
 //! centos7.template = tmpl-cnt7.7
 //! ```
 //!
-//! Each section `xenhost<N>` is a pool of that name. What is not read warns; what is read but cannot be honoured is an error,
+//! Each section `xenhost<N>` is a pool of that name; of several that turn out to be members of one pool, each is its host, and room is
+//! counted once ([`Duplicates::OneHostEach`](crate::Duplicates)). What is not read warns; what is read but cannot be honoured is an error,
 //! because silence would mean servers where nobody wants them.
 
 mod host;

@@ -82,7 +82,7 @@ fn a_whole_file_is_honoured() {
     assert_eq!(first.templates["centos7"], "tmpl-cnt7.7");
     assert_eq!(first.templates["windows"], "tmpl-win16dc - PATCHED (1)");
     assert_eq!(first.max_servers_by_os["windows"], 4);
-    assert_eq!(first.duplicates, Duplicates::GiveWay);
+    assert_eq!(first.duplicates, Duplicates::OneHostEach);
     assert_eq!(second.name, "xenhost2");
     assert_eq!(second.connection.urls[0].to_string(), "https://xen12.lab:8443");
     assert_eq!(second.connection.username, "root");

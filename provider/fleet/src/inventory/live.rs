@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use tokio::sync::watch;
-use xenapi::{Haste, Loss, Notice, Ref, Subscription, Token, Vdi, VdiRecord};
+use xenapi::{Haste, Hurry, Loss, Notice, Ref, Subscription, Token, Vdi, VdiRecord};
 
 use super::Inventory;
 use super::fill::fill;
@@ -105,12 +105,14 @@ impl Live {
         self.peek(|inventory| Arc::clone(inventory.fabric()))
     }
 
-    /// Waits until the picture has moved on, and has it follow closely meanwhile.
-    pub(crate) async fn changed(&self) {
-        let haste = self.followed().map(|(.., haste)| haste);
-        let _hurry = haste.as_ref().map(Haste::hurry);
-        // The sender lives as long as this does.
-        let _ = self.moved.subscribe().changed().await;
+    /// Tells from now on when the picture moves on: to be taken before the look that what follows is compared with.
+    pub(crate) fn moves(&self) -> watch::Receiver<()> {
+        self.moved.subscribe()
+    }
+
+    /// Has the picture follow closely, as long as what this gives is held: somebody waits for its next move.
+    pub(crate) fn hurry(&self) -> Option<Hurry> {
+        self.followed().map(|(.., haste)| haste.hurry())
     }
 
     /// Looks at the picture as it is, if there is one; asks nobody.

@@ -59,7 +59,7 @@ pub(super) async fn address(plan: &Plan, made: &mut Made) -> Result<(), Error> {
     let begun = Instant::now();
     let Some(loaded) = &made.loaded else {
         return Err(Error::Gone {
-            pool: plan.member.name().to_owned(),
+            pool: plan.pool().to_owned(),
             vm: VmName::unknown(),
         });
     };

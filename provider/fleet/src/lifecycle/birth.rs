@@ -24,7 +24,7 @@ struct Inscription {
 pub(super) async fn birth(plan: &Plan, made: &mut Made) -> Result<(), Error> {
     let Some(loaded) = &made.loaded else {
         return Err(Error::Gone {
-            pool: plan.member.name().to_owned(),
+            pool: plan.pool().to_owned(),
             vm: VmName::unknown(),
         });
     };
@@ -45,7 +45,7 @@ pub(super) async fn birth(plan: &Plan, made: &mut Made) -> Result<(), Error> {
 pub(super) async fn confirm(plan: &Plan, made: &Made) -> Result<VmRecord, Error> {
     let Some(loaded) = &made.loaded else {
         return Err(Error::Gone {
-            pool: plan.member.name().to_owned(),
+            pool: plan.pool().to_owned(),
             vm: VmName::unknown(),
         });
     };
@@ -65,7 +65,7 @@ pub(super) async fn confirm(plan: &Plan, made: &Made) -> Result<VmRecord, Error>
             Confirmation::Confirmed => return Ok(record),
             Confirmation::Claimed => {
                 return Err(Error::BeingReaped {
-                    pool: plan.member.name().to_owned(),
+                    pool: plan.pool().to_owned(),
                     vm: name,
                 });
             }
@@ -76,7 +76,7 @@ pub(super) async fn confirm(plan: &Plan, made: &Made) -> Result<VmRecord, Error>
             .await?;
     }
     Err(Error::MarksContested {
-        pool: plan.member.name().to_owned(),
+        pool: plan.pool().to_owned(),
         vm: name,
     })
 }

@@ -173,7 +173,7 @@ async fn answer(plan: &Plan, name: &str) -> Result<Result<Ref<Vm>, xenapi::Error
 
 fn unknown(plan: &Plan, name: &str, cause: xenapi::Error) -> Error {
     Error::CloneUnknown {
-        pool: plan.member.name().to_owned(),
+        pool: plan.pool().to_owned(),
         birth_name: name.to_owned(),
         cause,
     }
@@ -270,7 +270,7 @@ async fn look_at(plan: &Plan, vm: &Ref<Vm>, before: Option<Token>) -> Result<Loa
         .map_err(call("reading the clone", &unknown))?;
     let loaded = related(client, vec![(vm.clone(), record)]).await?;
     loaded.into_iter().next().ok_or_else(|| Error::Gone {
-        pool: plan.member.name().to_owned(),
+        pool: plan.pool().to_owned(),
         vm: unknown.clone(),
     })
 }

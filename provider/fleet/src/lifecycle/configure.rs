@@ -26,7 +26,7 @@ pub(super) struct Nic {
 pub(super) async fn configure(plan: &Plan, made: &Made) -> Result<Option<Nic>, Error> {
     let Some(loaded) = &made.loaded else {
         return Err(Error::Gone {
-            pool: plan.member.name().to_owned(),
+            pool: plan.pool().to_owned(),
             vm: VmName::unknown(),
         });
     };

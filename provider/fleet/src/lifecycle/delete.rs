@@ -48,12 +48,12 @@ pub(crate) async fn delete(
     let Some(loaded) = loaded else {
         return Ok(DeleteReport::default());
     };
-    check(member, key, &loaded)?;
+    check(key, &loaded)?;
     let client = member.client()?;
     let removal = Removal {
         site: Site {
             client,
-            pool: member.name(),
+            pool: &key.pool,
             bounds: &bounds,
             recheck: None,
         },
@@ -92,10 +92,10 @@ impl<'a> Kind<'a> {
 }
 
 /// Checks that a VM is the server.
-fn check(member: &Arc<Member>, key: &ServerKey, loaded: &Loaded) -> Result<(), Error> {
+fn check(key: &ServerKey, loaded: &Loaded) -> Result<(), Error> {
     match why_not(&Kind::of(loaded), &loaded.marks(), key) {
         Some(why) => Err(Error::NotOurs {
-            pool: member.name().to_owned(),
+            pool: key.pool.clone(),
             vm: loaded.name(),
             why,
         }),

@@ -16,7 +16,7 @@ pub(super) const MARGIN: Duration = Duration::from_secs(60);
 pub(super) async fn finish(plan: &Plan, bounds: &Bounds, made: &mut Made) -> Result<(), Error> {
     let Some(loaded) = &made.loaded else {
         return Err(Error::Gone {
-            pool: plan.member.name().to_owned(),
+            pool: plan.pool().to_owned(),
             vm: VmName::unknown(),
         });
     };
@@ -27,7 +27,7 @@ pub(super) async fn finish(plan: &Plan, bounds: &Bounds, made: &mut Made) -> Res
         made.lease = Some(own);
         let subject = Subject {
             client: plan.member.client()?,
-            pool: plan.member.name(),
+            pool: plan.pool(),
             vm: &made.reference,
             name: name.clone(),
             record: LeaseRecord {

@@ -175,7 +175,7 @@ pub(crate) async fn load(
     key: &crate::spec::ServerKey,
 ) -> Result<(Arc<Fabric>, Option<Arc<Loaded>>), Error> {
     let (fabric, loaded) = tokio::join!(member.fabric(), member.load(key.vm));
-    let fabric = fabric?;
+    let fabric = fabric?.named(&key.pool);
     same_pool(&fabric, key)?;
     Ok((fabric, loaded?))
 }

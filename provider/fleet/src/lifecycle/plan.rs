@@ -9,7 +9,7 @@ use super::{Bounds, CREATION_GRACE, Stage};
 use crate::capacity::{Kind, template_name};
 use crate::error::{Error, VmName};
 use crate::placement::{self, Candidate, Chosen, Looks, Terms, none_fits, passed_over};
-use crate::pool::{Disks, Fabric, Held, Member, Place, Template, serving};
+use crate::pool::{Disks, Fabric, Held, Member, Place, Section, Template};
 use crate::spec::{Image, ServerSpec};
 
 /// Who makes a server.
@@ -56,10 +56,15 @@ impl Plan {
         }
     }
 
+    /// The name of the pool, or of the section of one.
+    pub(super) fn pool(&self) -> &str {
+        &self.fabric.pool
+    }
+
     /// The error of a phase that did not end in time.
     pub(super) fn late(&self, stage: Stage, vm: VmName) -> Error {
         Error::CreateTimeout {
-            pool: self.member.name().to_owned(),
+            pool: self.pool().to_owned(),
             vm,
             limit: self.bounds.limit,
             stage,
@@ -84,8 +89,8 @@ pub(crate) async fn plan(
     };
     let settled = async {
         let wish = spec.wish();
-        let members = serving(placement::asked(members, &wish)?).await;
-        let Looks { found, reasons } = placement::candidates(&members, &wish).await?;
+        let sections = placement::asked(members, &wish).await?;
+        let Looks { found, reasons } = placement::candidates(&sections, &wish).await?;
         if found.is_empty() {
             return Err(none_fits(reasons));
         }
@@ -127,26 +132,29 @@ pub(crate) async fn plan(
 
 /// Says where a server's disks would be copied from and to, if they would not stay where the template's are.
 pub(crate) async fn full_copy(
-    members: &[Arc<Member>],
+    sections: &[Section],
     image: &Image,
     storage: Option<&str>,
 ) -> Result<Option<String>, Error> {
-    for member in members {
-        let Some(wanted) = storage.or(member.settings.storage.as_deref()) else {
+    for section in sections {
+        let member = &section.member;
+        if storage.is_none() && section.settings().storage.is_none() {
             continue;
-        };
-        let template = match template_name(member, image) {
-            Ok(name) => member.template(name).await?,
+        }
+        let template = match template_name(section.settings(), image) {
+            Ok(name) => section.template(name).await?,
             Err(_) => continue,
         };
-        let fabric = member.fabric().await?;
-        let storage = member.resolve(&fabric, |fabric| fabric.find_sr(wanted)).await?;
+        let fabric = section.fabric().await?;
+        let Some(storage) = section.storage_for(&fabric, storage).await? else {
+            continue;
+        };
         let srs = member.disks(&template.reference).await?.srs();
         if let Some(other) = srs.iter().find(|sr| **sr != storage) {
             let name = |sr| fabric.sr_named(sr).map(|named| named.name).unwrap_or_default();
             return Ok(Some(format!(
                 "in pool {:?} the template {:?} is on {:?}: a server on {:?} is a full copy, not a fast clone",
-                member.name(),
+                section.name(),
                 template.record.name_label,
                 name(other),
                 name(&storage),

@@ -32,7 +32,7 @@ pub(super) async fn undo(plan: &Plan, made: &Made) -> Result<(), Error> {
     let bounds = Bounds::new(PATIENCE, plan.bounds.cancel.clone());
     let late = || Error::Timeout {
         doing: "deleting",
-        pool: plan.member.name().to_owned(),
+        pool: plan.pool().to_owned(),
         vm: made.name(),
         limit: PATIENCE,
         status: "how it is cannot be read",
@@ -50,7 +50,7 @@ pub(super) async fn undo(plan: &Plan, made: &Made) -> Result<(), Error> {
     let removal = Removal {
         site: Site {
             client,
-            pool: plan.member.name(),
+            pool: plan.pool(),
             bounds: &bounds,
             recheck: Some(&promises),
         },
@@ -62,7 +62,7 @@ pub(super) async fn undo(plan: &Plan, made: &Made) -> Result<(), Error> {
     let kept = removal.remove().await?;
     plan.member.wrote();
     for disk in kept {
-        tracing::warn!(pool = plan.member.name(), disk = %disk.uuid, reason = disk.reason, "a disk was kept");
+        tracing::warn!(pool = plan.pool(), disk = %disk.uuid, reason = disk.reason, "a disk was kept");
     }
     Ok(())
 }
@@ -91,7 +91,7 @@ impl Promises<'_> {
             self.has_begun.store(true, Ordering::Release);
             return Ok(());
         };
-        let (pool, vm) = (self.plan.member.name().to_owned(), name);
+        let (pool, vm) = (self.plan.pool().to_owned(), name);
         Err(if self.has_begun.load(Ordering::Acquire) {
             Error::NoLongerDue { pool, vm, why }
         } else {

@@ -11,13 +11,14 @@ use crate::capacity::{Kind, template_name};
 use crate::choices::Choices;
 use crate::error::{Error, Subject};
 use crate::inventory::Freshness;
-use crate::pool::{Disks, Fabric, Member, Template};
+use crate::pool::{Disks, Fabric, Member, Section, Template, sections};
 use crate::spec::{Image, LabelChoice, Wish};
 
-/// A pool that could take a server, if it has room.
+/// A pool that could take a server, or a section of one, if it has room.
 #[derive(Clone)]
 pub(crate) struct Candidate {
     pub(crate) member: Arc<Member>,
+    /// Called by the name of the section.
     pub(crate) fabric: Arc<Fabric>,
     pub(crate) template: Arc<Template>,
     pub(crate) disks: Arc<Disks>,
@@ -29,8 +30,12 @@ pub(crate) struct Candidate {
     pub(crate) now: Timestamp,
 }
 
-/// The pools that may be looked at: by name, by labels, and by what they know of the image.
-pub(crate) fn asked(members: &[Arc<Member>], wish: &Wish) -> Result<Vec<Arc<Member>>, Error> {
+/// The sections that may be looked at: by name, by labels, and by what they know of the image.
+pub(crate) async fn asked(members: &[Arc<Member>], wish: &Wish) -> Result<Vec<Section>, Error> {
+    Ok(sections(members, &entries(members, wish)?).await)
+}
+
+fn entries(members: &[Arc<Member>], wish: &Wish) -> Result<Vec<Arc<Member>>, Error> {
     let named = crate::fleet::members_named(members, wish.pool.as_deref())?;
     let labels = LabelChoice::AsServer(wish.pool_labels.clone());
     let labelled: Vec<_> = named
@@ -74,10 +79,10 @@ pub(crate) struct Looks {
 }
 
 /// Looks at all of them at once.
-pub(crate) async fn candidates(members: &[Arc<Member>], wish: &Wish) -> Result<Looks, Error> {
-    let looks = members
+pub(crate) async fn candidates(sections: &[Section], wish: &Wish) -> Result<Looks, Error> {
+    let looks = sections
         .iter()
-        .map(|member| async move { (member.name().to_owned(), Candidate::find(member, wish).await) });
+        .map(|section| async move { (section.name().to_owned(), Candidate::find(section, wish).await) });
     let mut found = Vec::new();
     let mut reasons = Vec::new();
     for (pool, look) in futures::future::join_all(looks).await {
@@ -110,37 +115,44 @@ pub(crate) fn passed_over(reasons: &[(String, Box<Error>)]) {
 }
 
 impl Candidate {
-    /// Resolves what a wish names in one pool.
-    async fn find(member: &Arc<Member>, wish: &Wish) -> Result<Self, Error> {
-        let wanted = template_name(member, &wish.image)?;
-        let (fabric, template) = tokio::try_join!(member.fabric(), member.template(wanted))?;
-        let storage = match wish.storage.as_ref().or(member.settings.storage.as_ref()) {
-            Some(wanted) => Some(member.resolve(&fabric, |fabric| fabric.find_sr(wanted)).await?),
-            None => None,
+    /// The name of the pool, or of the section of one.
+    pub(crate) fn pool(&self) -> &str {
+        &self.fabric.pool
+    }
+
+    /// Resolves what a wish names in one pool, by the settings of a section of it.
+    async fn find(section: &Section, wish: &Wish) -> Result<Self, Error> {
+        let (member, settings) = (&section.member, section.settings());
+        let wanted = template_name(settings, &wish.image)?;
+        let (fabric, template) = tokio::try_join!(section.fabric(), section.template(wanted))?;
+        let refusal = Refusal {
+            pool: section.name(),
+            fabric: &fabric,
         };
-        let host = match &wish.host {
+        let storage = section.storage_for(&fabric, wish.storage.as_deref()).await?;
+        let asked = match &wish.host {
             Some(wanted) => Some(member.resolve(&fabric, |fabric| fabric.find_host(wanted)).await?),
             None => None,
         };
-        let network = member
+        let own = section.host()?;
+        refusal.of_host(own, asked.as_ref())?;
+        let host = asked.as_ref().or(own);
+        let network = section
             .network_for(&fabric, wish.network.as_deref(), wish.image.os())
             .await?;
         // The picture and the clock are needed next; reading them beside the disks costs no time of its own.
         let filled = member.live.look(member, Freshness::Seen, |_| ());
         let (disks, now, ()) = tokio::try_join!(member.disks(&template.reference), member.now(), filled)?;
         member.live.keep(&disks.records);
-        let refusal = Refusal {
-            pool: member.name(),
-            fabric: &fabric,
-        };
-        allows(member.name(), "template", &template.record, wish.cpus, wish.memory_mib)?;
+        allows(section.name(), "template", &template.record, wish.cpus, wish.memory_mib)?;
         refusal.of_disks(&template, &disks)?;
-        refusal.of_network(network.as_ref(), host.as_ref())?;
+        refusal.of_network(network.as_ref(), host)?;
         let kind = Kind::new(&template.record, wish.cpus, wish.memory_mib, wish.image.os())
             .with_disks(&disks, storage.as_ref())
             .with_network(network.as_ref())
-            .on_host(host.as_ref());
-        refusal.of_storage(&kind, host.as_ref())?;
+            .under(settings, own)
+            .on_host(host);
+        refusal.of_storage(&kind, host)?;
         let is_elsewhere = |sr: &Ref<Sr>| disks.srs().iter().any(|of_disk| of_disk != sr);
         Ok(Self {
             copy_to: storage.filter(is_elsewhere),
@@ -168,6 +180,22 @@ impl Refusal<'_> {
             pool: self.pool.to_owned(),
             reason,
         })
+    }
+
+    /// A host that is not the section's.
+    fn of_host(&self, own: Option<&Ref<Host>>, asked: Option<&Ref<Host>>) -> Result<(), Error> {
+        match (own, asked) {
+            (Some(own), Some(asked)) if own != asked => {
+                let name = |host| self.fabric.host_name(host).unwrap_or_default();
+                let reason = format!(
+                    "this section is the host {:?}, and {:?} was asked for",
+                    name(own),
+                    name(asked)
+                );
+                self.refuse(Subject::Host, reason)
+            }
+            (_, _) => Ok(()),
+        }
     }
 
     /// Templates of which no server can be cloned.

@@ -49,7 +49,7 @@ impl Terms {
         match self.draws_from {
             None => Ok(Chosen::new(candidate, place, None)),
             Some(_) => Err(Error::RoleLacks {
-                pool: candidate.member.name().to_owned(),
+                pool: candidate.pool().to_owned(),
                 role: "pool-operator",
                 what: "a server draws from a reservation by a ticket in the pool's own other_config",
             }),
@@ -180,7 +180,7 @@ async fn with_room(
         (None, None) => Error::Unsteady {
             pool: candidates
                 .iter()
-                .map(|candidate| candidate.member.name())
+                .map(|candidate| candidate.pool())
                 .collect::<Vec<_>>()
                 .join(", "),
         },
@@ -192,7 +192,7 @@ async fn full(candidates: &[Candidate]) -> Error {
     let mut pools = Vec::new();
     for candidate in candidates {
         let room = capacity::room(&candidate.member, &candidate.kind, Freshness::OwnWrites).await;
-        pools.extend(room.map(|room| PoolCapacity::new(candidate.member.name(), &room, &candidate.kind.need)));
+        pools.extend(room.map(|room| PoolCapacity::new(candidate.pool(), &room, &candidate.kind.need)));
     }
     Error::Full { pools, cause: None }
 }
@@ -217,7 +217,7 @@ fn choose_now(candidates: &[&Candidate], choosing: &Mutex<()>, refused: &[Ref<Ho
     let offers: Vec<_> = rooms.iter().map(|room| &room.room).zip(needs).collect();
     let chosen = least_loaded(&offers).and_then(|at| Some((candidates.get(at)?, rooms.get(at)?)));
     let Some((candidate, room)) = chosen else {
-        let names = candidates.iter().map(|candidate| candidate.member.name());
+        let names = candidates.iter().map(|candidate| candidate.pool());
         let pools = names
             .zip(&offers)
             .zip(&rooms)

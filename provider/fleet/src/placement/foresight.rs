@@ -12,7 +12,7 @@ use super::possible::ever_fits;
 use crate::capacity::{PoolCapacity, Room};
 use crate::error::Error;
 use crate::inventory::{Freshness, Inventory};
-use crate::pool::{Member, Place, UnderWay, serving};
+use crate::pool::{Member, Place, UnderWay, Whole, by_pool};
 use crate::spec::Wish;
 
 /// What is to be expected of a server that is planned.
@@ -82,8 +82,8 @@ async fn look(
     choosing: &Mutex<()>,
     unreachable: &mut Vec<(String, Error)>,
 ) -> Result<Foresight, Error> {
-    let members = serving(asked(members, wish)?).await;
-    let Looks { mut found, reasons } = candidates(&members, wish).await?;
+    let sections = asked(members, wish).await?;
+    let Looks { mut found, reasons } = candidates(&sections, wish).await?;
     let (silent, mut cannot): (Vec<_>, Vec<_>) = reasons.into_iter().partition(|(_, error)| is_silence(error));
     unreachable.extend(silent.into_iter().map(|(pool, error)| (pool, *error)));
     for candidate in &found {
@@ -93,17 +93,17 @@ async fn look(
             .live
             .look(&candidate.member, Freshness::OwnWrites, |inventory| {
                 let room = imagined_room(candidate, inventory);
-                ever_fits(candidate.member.name(), &candidate.kind.need, inventory, &room)
+                ever_fits(candidate.pool(), &candidate.kind.need, inventory, &room)
             });
         match look.await {
             Ok(Ok(())) => {}
-            Ok(Err(never)) => cannot.push((candidate.member.name().to_owned(), Box::new(never))),
-            Err(error) => unreachable.push((candidate.member.name().to_owned(), error)),
+            Ok(Err(never)) => cannot.push((candidate.pool().to_owned(), Box::new(never))),
+            Err(error) => unreachable.push((candidate.pool().to_owned(), error)),
         }
     }
     let left_out =
         |name: &str| cannot.iter().any(|(pool, _)| pool == name) || unreachable.iter().any(|(pool, _)| pool == name);
-    found.retain(|candidate| !left_out(candidate.member.name()));
+    found.retain(|candidate| !left_out(candidate.pool()));
     if found.is_empty() {
         return if unreachable.is_empty() {
             Err(none_fits(cannot))
@@ -111,7 +111,7 @@ async fn look(
             Ok(Foresight::Unknown)
         };
     }
-    Ok(imagine(&members, &found, cannot, choosing))
+    Ok(imagine(&by_pool(sections), &found, cannot, choosing))
 }
 
 /// Says whether an error tells nothing of the wish, but that a pool did not answer.
@@ -119,12 +119,7 @@ fn is_silence(error: &Error) -> bool {
     matches!(error, Error::Call { .. } | Error::Unsteady { .. })
 }
 
-fn imagine(
-    members: &[Arc<Member>],
-    found: &[Candidate],
-    cannot: Vec<(String, Box<Error>)>,
-    choosing: &Mutex<()>,
-) -> Foresight {
+fn imagine(pools: &[Whole], found: &[Candidate], cannot: Vec<(String, Box<Error>)>, choosing: &Mutex<()>) -> Foresight {
     let _choosing = choosing.lock().unwrap_or_else(PoisonError::into_inner);
     let seen: Vec<(&Candidate, Room)> = found
         .iter()
@@ -150,20 +145,20 @@ fn imagine(
         return Foresight::Fits(Imagined { _place: place });
     }
     let full = seen.iter().map(|(candidate, room)| {
-        let pool = candidate.member.name();
+        let pool = candidate.pool();
         (
             pool.to_owned(),
             Why::Full(PoolCapacity::new(pool, room, &candidate.kind.need)),
         )
     });
     let cannot = cannot.into_iter().map(|(pool, error)| (pool, Why::Cannot(*error)));
-    let pools = full.chain(cannot).map(|(pool, why)| Obstacle {
+    let obstacles = full.chain(cannot).map(|(pool, why)| Obstacle {
         pool,
         why: Box::new(why),
     });
     Foresight::Full {
-        pools: pools.collect(),
-        fit: members.iter().map(|member| member.imagined.held()).sum(),
+        pools: obstacles.collect(),
+        fit: pools.iter().map(|pool| pool.member.imagined.held()).sum(),
     }
 }
 

@@ -102,6 +102,7 @@ mod tests {
             cpus_used,
             memory_total: 64 * GIB,
             memory_used: memory_used_gib * GIB,
+            ceilings: Vec::new(),
         }
     }
 

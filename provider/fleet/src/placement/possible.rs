@@ -84,6 +84,7 @@ fn emptied(inventory: &Inventory, room: &Room) -> PoolRoom {
     let mut empty = room.room.clone();
     for (host, row) in room.hosts.iter().zip(&mut empty.hosts) {
         row.cpus_used = 0;
+        row.ceilings.iter_mut().for_each(|ceiling| ceiling.present = 0);
         row.memory_used = inventory.guests().control_memory(host);
         row.bar = row
             .bar
@@ -100,5 +101,5 @@ fn emptied(inventory: &Inventory, room: &Room) -> PoolRoom {
 
 /// Says whether a host that takes nothing now may be one that was asked for.
 fn is_asked(room: &Room, host: &Ref<Host>) -> bool {
-    room.asked.as_ref().is_none_or(|asked| asked == host)
+    room.asked.as_ref().is_none_or(|asked| asked.contains(host))
 }

@@ -16,7 +16,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 use xenapi::{Host, Ref};
 
@@ -228,7 +227,8 @@ impl Asking {
     fn goes_with(&self, other: &Self) -> bool {
         let (a, b) = (&self.request, &other.request);
         let is_same_size = a.kind.need == b.kind.need && a.kind.storage == b.kind.storage && a.kind.os == b.kind.os;
-        !self.is_alone && !other.is_alone && is_same_size && a.draws_from == b.draws_from
+        let is_alike = is_same_size && a.kind.ceilings == b.kind.ceilings;
+        !self.is_alone && !other.is_alone && is_alike && a.draws_from == b.draws_from
     }
 }
 
@@ -309,9 +309,7 @@ async fn ticket_for(member: &Arc<Member>, requests: &[Request]) -> Result<(Arc<D
         kind: first.kind.clone().on_host(None),
     };
     let id = ticket.id;
-    let admission = desk
-        .take(ticket, Duration::ZERO, &around, &CancellationToken::new())
-        .await;
+    let admission = desk.take(ticket, &around).await;
     if !matches!(admission, Ok(Admission::Held(_))) {
         member.counter.released(id);
     }

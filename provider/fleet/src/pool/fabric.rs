@@ -1,11 +1,13 @@
 //! The small classes of a pool, read in one request: who the pool is, its hosts, SRs and networks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 use xenapi::{
-    Change, ChangeOp, Class, EventClass, Host, HostMetrics, HostMetricsRecord, HostRecord, Network, NetworkRecord, Pbd,
-    PbdRecord, Pif, PifRecord, PoolObject, PoolRecord, Ref, Sr, SrRecord, Token, Uuid,
+    Change, ChangeOp, Class, Endpoint, EventClass, Host, HostMetrics, HostMetricsRecord, HostRecord, Network,
+    NetworkRecord, Pbd, PbdRecord, Pif, PifRecord, PoolObject, PoolRecord, Ref, Sr, SrRecord, Token, Uuid,
 };
 
 use crate::choices::Choices;
@@ -134,6 +136,46 @@ impl Fabric {
         })
     }
 
+    /// The same, called by another name.
+    pub(crate) fn named(self: Arc<Self>, name: &str) -> Arc<Self> {
+        if self.pool == name {
+            return self;
+        }
+        Arc::new(Self {
+            pool: name.to_owned(),
+            ..Self::clone(&self)
+        })
+    }
+
+    /// The host with this address; one without scheme or port has those of the address that is looked for.
+    pub(crate) fn host_at(&self, address: &Endpoint) -> Option<Ref<Host>> {
+        let is_there = |record: &HostRecord| address.sibling(&record.address).is_ok_and(|known| known == *address);
+        let found = self.hosts.iter().find(|(_, record)| is_there(record));
+        found.map(|(host, _)| host.clone())
+    }
+
+    /// The only host that calls itself so, the domain aside.
+    pub(crate) fn host_called(&self, name: &str) -> Option<Ref<Host>> {
+        let short = |name: &str| name.split('.').next().unwrap_or_default().to_lowercase();
+        let is_called = |record: &HostRecord| {
+            [&record.hostname, &record.name_label]
+                .into_iter()
+                .any(|own| short(own) == short(name))
+        };
+        let mut found = self.hosts.iter().filter(|(_, record)| is_called(record));
+        let first = found.next().filter(|_| name.parse::<IpAddr>().is_err());
+        first.filter(|_| found.next().is_none()).map(|(host, _)| host.clone())
+    }
+
+    /// The hosts with their addresses, for messages.
+    pub(crate) fn addresses(&self) -> String {
+        let hosts = self.hosts.values();
+        let hosts: BTreeSet<_> = hosts
+            .map(|record| format!("{} ({})", record.name_label, record.address))
+            .collect();
+        hosts.into_iter().collect::<Vec<_>>().join(", ")
+    }
+
     /// Finds a host by UUID or name.
     pub(crate) fn find_host(&self, wanted: &str) -> Result<Ref<Host>, Error> {
         let named = self
@@ -186,20 +228,29 @@ impl Fabric {
         })
     }
 
-    /// Finds an SR for disks by UUID or name.
-    pub(crate) fn find_sr(&self, wanted: &str) -> Result<Ref<Sr>, Error> {
+    /// Finds an SR for disks by UUID or name. Of several of that name one host may see only one: each has its "Local storage".
+    pub(crate) fn find_sr(&self, wanted: &str, on: Option<&Ref<Host>>) -> Result<Ref<Sr>, Error> {
         let disks = self.srs.iter().filter(|(_, record)| holds_disks(record));
-        let named = disks.map(|(sr, record)| (sr, record.uuid, record.name_label.as_str()));
-        pick(What::Storage, &self.pool, wanted, named)
+        let named: Vec<_> = disks
+            .map(|(sr, record)| (sr, record.uuid, record.name_label.as_str()))
+            .collect();
+        let found = pick(What::Storage, &self.pool, wanted, named.iter().copied());
+        match (found, on) {
+            (Err(Error::Ambiguous { .. }), Some(host)) => {
+                let seen = named.into_iter().filter(|(sr, ..)| self.sees(host, sr));
+                pick(What::Storage, &self.pool, wanted, seen)
+            }
+            (found, _) => found,
+        }
     }
 
     /// Finds the network that a setting means.
-    pub(crate) fn choose_network(&self, choice: &NetworkChoice) -> Result<Ref<Network>, Error> {
+    pub(crate) fn choose_network(&self, choice: &NetworkChoice, on: Option<&Ref<Host>>) -> Result<Ref<Network>, Error> {
         match choice {
             NetworkChoice::Named(wanted) => self.find_network(wanted),
-            NetworkChoice::Device(wanted) => self.network_of_device(wanted),
+            NetworkChoice::Device(wanted) => self.network_of_device(wanted, on),
             NetworkChoice::NamedOrDevice(wanted) => match self.find_network(wanted) {
-                Err(missing @ Error::Missing { .. }) => match self.network_of_device(wanted) {
+                Err(missing @ Error::Missing { .. }) => match self.network_of_device(wanted, on) {
                     Err(Error::Missing { .. }) => Err(missing),
                     found => found,
                 },
@@ -218,8 +269,8 @@ impl Fabric {
     }
 
     /// The network of the physical PIF whose device is this text, or else contains it.
-    fn network_of_device(&self, wanted: &str) -> Result<Ref<Network>, Error> {
-        let physical = self.pifs.values().filter(|pif| pif.physical);
+    fn network_of_device(&self, wanted: &str, on: Option<&Ref<Host>>) -> Result<Ref<Network>, Error> {
+        let physical = self.physical(on);
         device_network(
             &self.pool,
             wanted,
@@ -228,10 +279,16 @@ impl Fabric {
     }
 
     /// The network of the lowest physical PIF.
-    pub(crate) fn default_network(&self) -> Option<Ref<Network>> {
-        let physical = self.pifs.values().filter(|pif| pif.physical);
+    pub(crate) fn default_network(&self, on: Option<&Ref<Host>>) -> Option<Ref<Network>> {
+        let physical = self.physical(on);
         let lowest = physical.min_by(|a, b| device_order(&a.device).cmp(&device_order(&b.device)))?;
         Some(lowest.network.clone())
+    }
+
+    /// The physical PIFs of one host, or of all.
+    fn physical(&self, on: Option<&Ref<Host>>) -> impl Iterator<Item = &PifRecord> {
+        let physical = self.pifs.values().filter(|pif| pif.physical);
+        physical.filter(move |pif| on.is_none_or(|host| pif.host == *host))
     }
 }
 

@@ -2,38 +2,41 @@
 
 mod clock;
 mod counter;
-mod duplicates;
 pub(crate) mod fabric;
 mod ledger;
 mod loader;
+mod section;
 mod template;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::OnceCell;
 use tokio_util::task::TaskTracker;
-use xenapi::{Network, Ref, Token, Uuid, Vm};
+use xenapi::{Endpoint, Ref, Token, Uuid, Vm};
 
 pub(crate) use self::clock::{later, whole_seconds};
 pub(crate) use self::counter::{Answer, Around, Held, Request};
-pub(crate) use self::duplicates::serving;
 pub(crate) use self::fabric::{CLASSES, Fabric, HostView};
 pub(crate) use self::ledger::{Ledger, Ours, Place, UnderWay};
 pub(crate) use self::loader::{Loaded, marks_of, related};
+pub(crate) use self::section::{Section, Whole, by_pool, pools, sections, serving};
 pub(crate) use self::template::{Disks, Template};
 
 use self::clock::PoolClock;
 use self::counter::Counter;
 use self::loader::{Loader, Reads};
-use crate::config::{Duplicates, NetworkChoice, PoolSettings};
+use crate::config::{Duplicates, PoolSettings};
 use crate::error::Error;
 use crate::flight::{Flight, Flights};
 use crate::inventory::{Inventory, Live};
 use crate::reservation::Desk;
 
+/// How long a logout of one pool may take.
+pub(crate) const LOGOUT: Duration = Duration::from_millis(1500);
 /// How old a fabric may be for resolving names and showing them.
 const FABRIC: Duration = Duration::from_secs(60);
 /// How old the answer to a look-up by name may be: names move.
@@ -42,13 +45,13 @@ const NAMES: Duration = Duration::from_secs(3);
 /// What all pools of a fleet share.
 #[derive(Debug, Default)]
 pub(crate) struct Common {
-    /// Which pool was met under which entry's name.
-    identities: Mutex<BTreeMap<Uuid, String>>,
+    /// Which entry each pool was met by first.
+    identities: Mutex<BTreeMap<Uuid, Weak<Member>>>,
     /// How many VMs were asked for.
     reads: Mutex<Reads>,
 }
 
-/// A pool of the fleet.
+/// An entry of the configuration, with a client of its own: a pool of the fleet, unless [another entry serves](section) its pool.
 pub(crate) struct Member {
     pub(crate) settings: PoolSettings,
     pub(crate) ledger: Arc<Ledger>,
@@ -64,7 +67,10 @@ pub(crate) struct Member {
     pub(crate) followers: TaskTracker,
     client: Result<Arc<xenapi::Pool>, Error>,
     common: Arc<Common>,
-    merged: Once,
+    /// The member that serves this entry's pool, once that is known.
+    served_by: OnceLock<Weak<Member>>,
+    /// The entry's addresses in numbers.
+    resolved: OnceCell<Vec<Endpoint>>,
     fabric: Flight<Arc<Fabric>>,
     templates: Flights<String, Arc<Template>>,
     disks: Flights<Ref<Vm>, Arc<Disks>>,
@@ -92,7 +98,8 @@ impl Member {
             followers: TaskTracker::new(),
             client: client.map_err(failed),
             common,
-            merged: Once::new(),
+            served_by: OnceLock::new(),
+            resolved: OnceCell::new(),
             fabric: Flight::default(),
             templates: Flights::default(),
             disks: Flights::default(),
@@ -160,25 +167,6 @@ impl Member {
                 .map(Arc::new)
         };
         self.templates.of(wanted.to_owned()).get(NAMES, find).await
-    }
-
-    /// The network of a server's primary NIC: the one asked for, else the pool's for the os, else the pool's, else that of the lowest
-    /// physical PIF.
-    pub(crate) async fn network_for(
-        self: &Arc<Self>,
-        fabric: &Arc<Fabric>,
-        asked: Option<&str>,
-        os: Option<&str>,
-    ) -> Result<Option<Ref<Network>>, Error> {
-        let asked = asked.map(|name| NetworkChoice::Named(name.to_owned()));
-        let by_os = os.and_then(|os| self.settings.networks.get(os));
-        match asked.as_ref().or(by_os).or(self.settings.network.as_ref()) {
-            Some(choice) => self
-                .resolve(fabric, |fabric| fabric.choose_network(choice))
-                .await
-                .map(Some),
-            None => Ok(fabric.default_network()),
-        }
     }
 
     /// Where a template's disks are.
@@ -265,32 +253,24 @@ impl Member {
         }
     }
 
-    /// Says, once, that this entry gives way to an earlier one.
-    fn say_merged(&self, serving: &str) {
-        self.merged.call_once(|| {
-            tracing::warn!(
-                pool = self.name(),
-                serving,
-                "both entries are members of one pool: the first serves for both, and may start servers on any host of the pool"
-            );
-        });
-    }
-
-    /// Checks that no other entry has led to the same pool, unless entries may.
-    fn identify(&self, uuid: Uuid) -> Result<(), Error> {
+    /// Notes which pool the entry has led to. Whether another may lead there too is a matter of its settings.
+    fn identify(self: &Arc<Self>, uuid: Uuid) -> Result<(), Error> {
+        let first = {
+            let mut identities = self.common.identities.lock().unwrap_or_else(PoisonError::into_inner);
+            let first = identities.entry(uuid).or_insert_with(|| Arc::downgrade(self));
+            first.upgrade().unwrap_or_else(|| Arc::clone(self))
+        };
         match self.settings.duplicates {
-            Duplicates::Error => {}
-            Duplicates::GiveWay => return Ok(()),
+            Duplicates::OneHostEach => {
+                self.is_served_by(&first);
+                Ok(())
+            }
+            Duplicates::Error if Arc::ptr_eq(&first, self) => Ok(()),
+            Duplicates::Error => Err(Error::SamePool {
+                first: first.name().to_owned(),
+                second: self.name().to_owned(),
+                uuid,
+            }),
         }
-        let mut identities = self.common.identities.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = identities.entry(uuid).or_insert_with(|| self.name().to_owned());
-        if first == self.name() {
-            return Ok(());
-        }
-        Err(Error::SamePool {
-            first: first.clone(),
-            second: self.name().to_owned(),
-            uuid,
-        })
     }
 }

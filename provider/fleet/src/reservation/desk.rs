@@ -2,19 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::runtime::Handle;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use ulid::Ulid;
 use xenapi::{PoolObject, Ref};
 
 use super::drive::{Driver, Halt, Nowhere, read};
-use super::wait::Waiting;
 use crate::error::Error;
-use crate::ticket::{Board, Clearing, Kind, Line, Machine, Refusal, Released, Releasing, Room, Taken, Taking, Ticket};
+use crate::ticket::{Board, Clearing, Kind, Machine, Refusal, Released, Releasing, Room, Taken, Taking, Ticket};
 
 /// What the desk asks of whoever knows the pool.
 pub trait Surroundings: Sync {
@@ -85,29 +82,18 @@ impl Desk {
         })
     }
 
-    /// Takes a ticket. Refused, it stands in line for at most `patience`, or until `cancel`; 0 s is no line at all. Some seconds are
-    /// enough to ride out wishes before it that are about to be refused. The ticket's own time must be longer than that.
-    ///
-    /// Dropped half-way, it is released in the background.
+    /// Takes a ticket. Dropped half-way, it is released in the background.
     ///
     /// # Errors
     /// The pool could not be asked. What may have been taken is released in the background, or ends by its time.
-    pub async fn take(
-        self: &Arc<Self>,
-        ticket: Ticket,
-        patience: Duration,
-        around: &impl Surroundings,
-        cancel: &CancellationToken,
-    ) -> Result<Admission, Error> {
+    pub async fn take(self: &Arc<Self>, ticket: Ticket, around: &impl Surroundings) -> Result<Admission, Error> {
         if self.is_denied() {
             return Ok(Admission::NoRole);
         }
-        let line = if patience.is_zero() { Line::Leave } else { Line::Stay };
-        let waiting = (line == Line::Stay).then(|| Waiting::begin(&self.client, &self.pool, patience, cancel));
-        let mut driver = Driver::new(&self.client, &self.pool, around, waiting);
+        let mut driver = Driver::new(&self.client, &self.pool, around);
         let mut attempt = Attempt {
             desk: self,
-            taking: Taking::new(ticket, line),
+            taking: Taking::new(ticket),
             is_settled: false,
         };
         let ended = driver.drive(&mut attempt.taking).await;
@@ -204,7 +190,7 @@ impl Desk {
     }
 
     async fn carry_out<M: Machine>(&self, mut machine: M) -> Result<M::End, Halt> {
-        let mut driver = Driver::new(&self.client, &self.pool, &Nowhere, None);
+        let mut driver = Driver::new(&self.client, &self.pool, &Nowhere);
         driver.drive(&mut machine).await
     }
 

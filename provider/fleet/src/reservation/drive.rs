@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use xenapi::{Failure, Outcome, PoolObject, Ref};
 
 use super::desk::Surroundings;
-use super::wait::{Waiting, Woken};
 use crate::error::{Error, VmName};
 use crate::ticket::{Board, Call, Heard, Hold, Machine, Room, Served, Step};
 
@@ -34,7 +33,6 @@ pub(super) struct Driver<'a, S> {
     client: &'a xenapi::Pool,
     pool: &'a Ref<PoolObject>,
     around: &'a S,
-    waiting: Option<Waiting>,
     seen: Option<(Board, Timestamp)>,
 }
 
@@ -42,17 +40,11 @@ pub(super) struct Driver<'a, S> {
 pub(super) struct Nowhere;
 
 impl<'a, S: Surroundings> Driver<'a, S> {
-    pub(super) fn new(
-        client: &'a Arc<xenapi::Pool>,
-        pool: &'a Ref<PoolObject>,
-        around: &'a S,
-        waiting: Option<Waiting>,
-    ) -> Self {
+    pub(super) fn new(client: &'a Arc<xenapi::Pool>, pool: &'a Ref<PoolObject>, around: &'a S) -> Self {
         Self {
             client,
             pool,
             around,
-            waiting,
             seen: None,
         }
     }
@@ -83,29 +75,15 @@ impl<'a, S: Surroundings> Driver<'a, S> {
                     let removed = self.client.pool().remove_from_other_config(self.pool, &key).await;
                     machine.next(Heard::Call(heard(removed)?))
                 }
-                Step::Wait => machine.next(self.wait().await),
                 Step::Done(end) => return Ok(end),
             };
         }
     }
 
     /// The tickets first, the clock then: nothing is over by a time that was not when they were read.
-    async fn read(&mut self) -> Result<(Board, Timestamp), Error> {
-        if let Some(waiting) = &mut self.waiting {
-            waiting.forget();
-        }
+    async fn read(&self) -> Result<(Board, Timestamp), Error> {
         let board = read(self.client, self.pool).await?;
         Ok((board, self.around.now().await?))
-    }
-
-    async fn wait(&mut self) -> Heard<'static> {
-        match &mut self.waiting {
-            Some(waiting) => match waiting.wait().await {
-                Woken::Changed => Heard::Changed,
-                Woken::LongEnough => Heard::LongEnough,
-            },
-            None => Heard::LongEnough,
-        }
     }
 }
 

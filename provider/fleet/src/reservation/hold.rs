@@ -13,7 +13,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{join_all, select_all};
 use jiff::Timestamp;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
@@ -26,7 +28,7 @@ use crate::error::Error;
 use crate::inventory::{Freshness, Inventory};
 use crate::lease::mint;
 use crate::placement::{self, Candidate, Looks, none_fits, passed_over};
-use crate::pool::{Around, Fabric, Member, later, serving, whole_seconds};
+use crate::pool::{Around, Fabric, Member, later, pools, serving, whole_seconds};
 use crate::ticket::{self, Kind as TicketKind, Refusal, Released, Ticket};
 
 /// How often another spread is tried at once when somebody else is faster.
@@ -54,10 +56,14 @@ pub(crate) async fn reserve(
     let mut tries = 0;
     loop {
         tries += 1;
-        let (error, is_worth_another) = match once(members, spec, owner, cancel).await? {
-            Outcome::Held(parts) => return Ok(made(&parts)),
-            Outcome::Full(error) => (error, false),
-            Outcome::Beaten(error) => (error, tries < TRIES),
+        let moves = members.iter().map(|member| member.live.moves()).collect();
+        let (error, is_worth_another) = match once(members, spec, owner, cancel).await {
+            Ok(Outcome::Held(parts)) => return Ok(made(&parts)),
+            Ok(Outcome::Full(error)) => (error, false),
+            Ok(Outcome::Beaten(error)) => (error, tries < TRIES),
+            // A pool that cannot be asked now may answer while there is time.
+            Err(error) if error.is_passing() => (error, false),
+            Err(error) => return Err(error),
         };
         if cancel.is_cancelled() {
             return Err(Error::Cancelled { left: None });
@@ -67,7 +73,7 @@ pub(crate) async fn reserve(
             return Err(error);
         }
         if !left.is_zero() {
-            changed(members, left.min(LOOK), cancel).await;
+            changed(members, moves, left.min(LOOK), cancel).await;
         }
     }
 }
@@ -88,12 +94,13 @@ async fn once(
     owner: &str,
     cancel: &CancellationToken,
 ) -> Result<Outcome, Error> {
-    let members = serving(placement::asked(members, &spec.each)?).await;
-    let Looks { found, reasons } = placement::candidates(&members, &spec.each).await?;
+    let sections = placement::asked(members, &spec.each).await?;
+    let Looks { found, reasons } = placement::candidates(&sections, &spec.each).await?;
     if found.is_empty() {
         return Err(none_fits(reasons));
     }
     passed_over(&reasons);
+    let found = each_pool_once(found).await?;
     let rooms = rooms(&found).await?;
     let Some(spread) = spread(rooms.clone(), spec.servers) else {
         return Ok(Outcome::Full(full(&found, &rooms)));
@@ -102,6 +109,40 @@ async fn once(
         Some(parts) => Ok(Outcome::Held(parts)),
         None => Ok(Outcome::Beaten(full(&found, &self::rooms(&found).await?))),
     }
+}
+
+/// One candidate for each pool: a ticket is for one kind of server. Of sections whose servers differ those take part that have most room.
+async fn each_pool_once(found: Vec<Candidate>) -> Result<Vec<Candidate>, Error> {
+    let alike = alike(found);
+    let mut once: Vec<(Candidate, u32)> = Vec::new();
+    for (candidate, (room, need)) in alike.iter().zip(rooms(&alike).await?) {
+        let fit = room.room.fit(&need).available;
+        match once
+            .iter_mut()
+            .find(|(other, _)| Arc::ptr_eq(&other.member, &candidate.member))
+        {
+            Some(other) if other.1 < fit => *other = (candidate.clone(), fit),
+            Some(_) => {}
+            None => once.push((candidate.clone(), fit)),
+        }
+    }
+    Ok(once.into_iter().map(|(candidate, _)| candidate).collect())
+}
+
+/// Puts together what the sections of a pool can make alike.
+pub(super) fn alike(found: Vec<Candidate>) -> Vec<Candidate> {
+    let mut alike: Vec<Candidate> = Vec::new();
+    for candidate in found {
+        let is_of_pool = |other: &&mut Candidate| Arc::ptr_eq(&other.member, &candidate.member);
+        if !alike
+            .iter_mut()
+            .filter(is_of_pool)
+            .any(|other| other.kind.join(&candidate.kind))
+        {
+            alike.push(candidate);
+        }
+    }
+    alike
 }
 
 async fn rooms(found: &[Candidate]) -> Result<Vec<(Room, Need)>, Error> {
@@ -114,7 +155,7 @@ async fn rooms(found: &[Candidate]) -> Result<Vec<(Room, Need)>, Error> {
 }
 
 fn full(found: &[Candidate], rooms: &[(Room, Need)]) -> Error {
-    let names = found.iter().map(|candidate| candidate.member.name());
+    let names = found.iter().map(Candidate::pool);
     let pools = names
         .zip(rooms)
         .map(|(name, (room, need))| PoolCapacity::new(name, room, need));
@@ -150,7 +191,7 @@ async fn take_all(
             return Err(Error::Cancelled { left: None });
         }
         let ticket = ticket(candidate, hosts, id, spec.ttl, owner);
-        match take(&candidate.member, &candidate.fabric, &candidate.kind, ticket, cancel).await {
+        match take(&candidate.member, &candidate.fabric, &candidate.kind, ticket).await {
             Ok(Some(part)) => parts.push(part),
             Ok(None) => {
                 give_back(&parts).await;
@@ -186,7 +227,6 @@ pub(super) async fn take(
     fabric: &Arc<Fabric>,
     kind: &Kind,
     ticket: Ticket,
-    cancel: &CancellationToken,
 ) -> Result<Option<Part>, Error> {
     let desk = member.desk(fabric)?;
     let id = ticket.reservation().unwrap_or(ticket.id);
@@ -194,7 +234,7 @@ pub(super) async fn take(
         member,
         kind: kind.clone(),
     };
-    let admission = desk.take(ticket, Duration::ZERO, &around, cancel).await?;
+    let admission = desk.take(ticket, &around).await?;
     member.wrote();
     match admission {
         Admission::Held(pass) => Ok(Some(Part {
@@ -208,12 +248,12 @@ pub(super) async fn take(
         }),
         Admission::Refused(Refusal::NoRoom | Refusal::UsedUp | Refusal::ReservationGone) => Ok(None),
         Admission::NoRole => Err(Error::RoleLacks {
-            pool: member.name().to_owned(),
+            pool: fabric.pool.clone(),
             role: "pool-operator",
             what: "a reservation is written into the pool's own other_config",
         }),
         Admission::Unsettled => Err(Error::TicketLost {
-            pool: member.name().to_owned(),
+            pool: fabric.pool.clone(),
         }),
     }
 }
@@ -223,7 +263,7 @@ async fn give_back(parts: &[Part]) {
     for part in parts {
         let released = async { desk_of(part)?.release(&part.pass).await };
         if let Err(error) = released.await {
-            tracing::warn!(pool = part.member.name(), %error, "a ticket holds room until its time is over");
+            tracing::warn!(pool = part.fabric.pool, %error, "a ticket holds room until its time is over");
         }
         part.member.wrote();
     }
@@ -234,25 +274,30 @@ fn desk_of(part: &Part) -> Result<Arc<Desk>, Error> {
 }
 
 /// Waits until something changes in one of the pools, and then a moment: changes come in bursts, and a look costs the pools something.
-async fn changed(members: &[Arc<Member>], limit: Duration, cancel: &CancellationToken) {
-    let any = members.iter().map(|member| Box::pin(member.live.changed()));
+async fn changed(
+    members: &[Arc<Member>],
+    mut moves: Vec<watch::Receiver<()>>,
+    limit: Duration,
+    cancel: &CancellationToken,
+) {
+    let _hurries: Vec<_> = members.iter().filter_map(|member| member.live.hurry()).collect();
+    let any = moves.iter_mut().map(|pool| Box::pin(pool.changed()));
     tokio::select! {
         () = cancel.cancelled() => {}
         () = tokio::time::sleep(limit) => {}
         () = async {
-            futures::future::select_all(any).await;
+            // The senders live as long as the pools do.
+            let _ = select_all(any).await;
             tokio::time::sleep(PACE).await;
         } => {}
     }
 }
 
 fn made(parts: &[Part]) -> Reservation {
-    let pools = parts
-        .iter()
-        .map(|part| (part.member.name().to_owned(), part.fabric.uuid));
+    let pools = parts.iter().map(|part| (part.fabric.pool.clone(), part.fabric.uuid));
     let placements = parts
         .iter()
-        .map(|part| (part.member.name().to_owned(), part.pass.ticket.servers()));
+        .map(|part| (part.fabric.pool.clone(), part.pass.ticket.servers()));
     let ends = parts.iter().map(|part| part.pass.ticket.until).min();
     let id = parts
         .first()
@@ -276,22 +321,38 @@ pub(super) struct Seen {
     pub(super) reserved: ticket::Reserved,
 }
 
+/// The pools of a reservation, by the names that it knows them by; all pools, if it knows none.
+pub(super) async fn holders(
+    members: &[Arc<Member>],
+    key: &ReservationKey,
+) -> Vec<(String, Result<Arc<Member>, Error>)> {
+    if key.pools.is_empty() {
+        let all = pools(members, members).await;
+        return all
+            .into_iter()
+            .map(|pool| (pool.name_of(None).to_owned(), Ok(pool.member)))
+            .collect();
+    }
+    let entries = members.iter().filter(|entry| key.pools.contains_key(entry.name()));
+    let found = entries.map(|entry| async { (entry.name().to_owned(), serving(members, entry).await) });
+    join_all(found).await
+}
+
 /// Looks for the parts of a reservation in the pools of its key.
 pub(super) async fn parts(members: &[Arc<Member>], key: &ReservationKey) -> Result<Vec<Seen>, Error> {
     let mut seen = Vec::new();
-    for member in members {
-        if !key.pools.is_empty() && !key.pools.contains_key(member.name()) {
-            continue;
-        }
+    for (name, member) in holders(members, key).await {
+        let member = member?;
         let now = member.now().await?;
         let see = |inventory: &Inventory| {
             let reserved = ticket::reserved(inventory.board(), now, key.id, &inventory.served());
             (Arc::clone(inventory.fabric()), reserved)
         };
-        let (fabric, reserved) = member.live.look(member, Freshness::OwnWrites, see).await?;
-        same_pool(member, &fabric, key)?;
+        let (fabric, reserved) = member.live.look(&member, Freshness::OwnWrites, see).await?;
+        let fabric = fabric.named(&name);
+        same_pool(&fabric, key)?;
         seen.extend(reserved.map(|reserved| Seen {
-            member: Arc::clone(member),
+            member: Arc::clone(&member),
             fabric,
             reserved,
         }));
@@ -312,10 +373,8 @@ pub(super) fn shown(parts: &[Seen], key: &ReservationKey) -> Option<Reservation>
     let used: u32 = parts.iter().map(|part| part.reserved.used).sum();
     let placements = parts
         .iter()
-        .map(|part| (part.member.name().to_owned(), part.reserved.ticket.servers()));
-    let pools = parts
-        .iter()
-        .map(|part| (part.member.name().to_owned(), part.fabric.uuid));
+        .map(|part| (part.fabric.pool.clone(), part.reserved.ticket.servers()));
+    let pools = parts.iter().map(|part| (part.fabric.pool.clone(), part.fabric.uuid));
     Some(Reservation {
         key: ReservationKey {
             id: key.id,
@@ -335,18 +394,17 @@ pub(super) fn shown(parts: &[Seen], key: &ReservationKey) -> Option<Reservation>
 /// Releases all of a reservation. What is not there any more is released.
 pub(crate) async fn release(members: &[Arc<Member>], key: &ReservationKey) -> Result<(), Error> {
     let mut released = Ok(());
-    for member in members {
-        if key.pools.is_empty() || key.pools.contains_key(member.name()) {
-            // One pool that cannot be asked keeps nobody from the others.
-            released = released.and(release_in(member, key).await);
-        }
+    for (name, member) in holders(members, key).await {
+        // One pool that cannot be asked keeps nobody from the others.
+        let of_this = async { release_in(&member?, &name, key).await };
+        released = released.and(of_this.await);
     }
     released
 }
 
-async fn release_in(member: &Arc<Member>, key: &ReservationKey) -> Result<(), Error> {
-    let fabric = member.fabric().await?;
-    same_pool(member, &fabric, key)?;
+async fn release_in(member: &Arc<Member>, name: &str, key: &ReservationKey) -> Result<(), Error> {
+    let fabric = member.fabric().await?.named(name);
+    same_pool(&fabric, key)?;
     let released = member.desk(&fabric)?.release_reservation(key.id).await?;
     member.wrote();
     match released {
@@ -359,10 +417,10 @@ async fn release_in(member: &Arc<Member>, key: &ReservationKey) -> Result<(), Er
 }
 
 /// Checks that the pool behind an entry is the one that holds the reservation.
-fn same_pool(member: &Arc<Member>, fabric: &Fabric, key: &ReservationKey) -> Result<(), Error> {
-    match key.pools.get(member.name()) {
+fn same_pool(fabric: &Fabric, key: &ReservationKey) -> Result<(), Error> {
+    match key.pools.get(&fabric.pool) {
         Some(expected) if *expected != fabric.uuid => Err(Error::OtherPool {
-            pool: member.name().to_owned(),
+            pool: fabric.pool.clone(),
             expected: *expected,
             found: fabric.uuid,
         }),

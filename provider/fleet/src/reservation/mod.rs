@@ -15,8 +15,8 @@ mod drive;
 mod hold;
 mod spec;
 mod spread;
-mod wait;
 
+pub use change::ChangeFailure;
 pub(crate) use change::change;
 
 pub(crate) use hold::{look, release, reserve};

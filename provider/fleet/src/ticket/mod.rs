@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!  take:     read -> add n -> read -> look at the servers -+-> it fits with those before it: admitted
-//!                                                          +-> else: wait, or release it
+//!                                                          +-> else: release it
 //!  release:  add the mark `n.released`
 //!  clear:    remove n, then its mark; never the highest n
 //! ```
@@ -47,5 +47,5 @@ pub use hold::{Hold, Refusal, Reserved, Room, Served, Verdict, holds, judge, res
 pub use key::{Key, TICKET_PREFIX, released_key, ticket_key};
 pub use releasing::{Released, Releasing};
 pub use step::{Call, Heard, Machine, Step};
-pub use taking::{Line, Taken, Taking};
+pub use taking::{Taken, Taking};
 pub use value::{Kind, MARGIN, PerServer, Ticket, Value};

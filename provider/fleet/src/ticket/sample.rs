@@ -79,7 +79,6 @@ impl Pool {
                     self.done.push(format!("remove {key}"));
                     Heard::Call(disturb(self, &key, Call::Done))
                 }
-                Step::Wait => Heard::LongEnough,
                 Step::Done(end) => return end,
             };
         }

@@ -21,8 +21,6 @@ pub enum Step<T> {
     },
     /// Remove a key from the pool's `other_config`.
     Remove(String),
-    /// Wait until something has changed in the pool, or nobody wants to wait any longer.
-    Wait,
     /// It is over.
     Done(T),
 }
@@ -35,7 +33,6 @@ impl<T> Step<T> {
             Step::Look => Step::Look,
             Step::Add { key, value } => Step::Add { key, value },
             Step::Remove(key) => Step::Remove(key),
-            Step::Wait => Step::Wait,
             Step::Done(ended) => Step::Done(end(ended)),
         }
     }
@@ -51,10 +48,6 @@ pub enum Heard<'a> {
     Servers(&'a dyn Room),
     /// Of adding or removing a key.
     Call(Call),
-    /// Of a wait: something has changed.
-    Changed,
-    /// Of a wait: it has been long enough.
-    LongEnough,
 }
 
 /// What came of a call that changes a key.

@@ -1,19 +1,14 @@
 //! Taking a ticket: the pure steps from a wish to room that is held, or to a refusal that leaves nothing behind.
 //!
 //! ```text
-//!          +------------------------------ whatever came of it ------------------------------+
-//!          v                                                                                 |
-//!  +---> read --- own ticket is not there (not yet, or lost) ---> add it under the next number
-//!  |       |
-//!  |     it is there
-//!  |       v
-//!  |     look at the servers -+-> admitted: release what it replaces, over
-//!  |                          |
-//!  |                          +-> refused -+-> in line: wait -+-> something has changed
-//!  |                                       |                  |             |
-//!  +---------------------------------------)------------------)-------------+
-//!                                          v                  v
-//!                              release it, over <------- long enough
+//!          +----------------- whatever came of it -----------------+
+//!          v                                                        |
+//!        read --- own ticket is not there (not yet, or lost) ---> add it under the next number
+//!          |
+//!        it is there
+//!          v
+//!        look at the servers -+-> admitted: release what it replaces, over
+//!                             +-> refused: release it, over
 //! ```
 //! A lost answer costs a read and nothing else: whether the own ticket is there is seen before another one is added.
 
@@ -30,15 +25,6 @@ use super::value::{Kind, Ticket};
 /// How often a ticket is added: each time another was faster, or it was lost.
 const TRIES: u16 = 500;
 
-/// Whether a ticket waits for its turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Line {
-    /// Refused at once.
-    Leave,
-    /// Kept in line as long as the waiting lasts.
-    Stay,
-}
-
 /// How taking a ticket ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Taken {
@@ -54,7 +40,6 @@ pub enum Taken {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Taking {
     ticket: Ticket,
-    line: Line,
     tries: u16,
     place: Place,
     phase: Phase,
@@ -75,17 +60,15 @@ enum Phase {
     Read,
     Adding(u64),
     Looking(u64, Board, Timestamp),
-    Waiting(Refusal, Vec<(u64, Ulid)>),
     Releasing(Releasing, Taken),
     Over(Taken),
 }
 
 impl Taking {
     /// Begins to take a ticket.
-    pub fn new(ticket: Ticket, line: Line) -> Self {
+    pub fn new(ticket: Ticket) -> Self {
         Self {
             ticket,
-            line,
             tries: 0,
             place: Place::None,
             phase: Phase::Read,
@@ -111,12 +94,7 @@ impl Taking {
     pub fn admitted(&self) -> Option<(u64, Releasing)> {
         match &self.phase {
             Phase::Releasing(rest, Taken::Admitted(number)) => Some((*number, rest.clone())),
-            Phase::Read
-            | Phase::Adding(_)
-            | Phase::Looking(..)
-            | Phase::Waiting(..)
-            | Phase::Releasing(..)
-            | Phase::Over(_) => None,
+            Phase::Read | Phase::Adding(_) | Phase::Looking(..) | Phase::Releasing(..) | Phase::Over(_) => None,
         }
     }
 
@@ -132,10 +110,6 @@ impl Taking {
                     Call::AlreadyThere | Call::Unknown => Place::Tried(number),
                 };
                 Phase::Read
-            }
-            (Phase::Waiting(..), Heard::Changed) => Phase::Read,
-            (Phase::Waiting(refusal, own), Heard::LongEnough) => {
-                Phase::Releasing(Releasing::new(own), Taken::Refused(refusal))
             }
             (Phase::Looking(number, board, now), Heard::Servers(room)) => self.decide(number, &board, now, *room),
             (phase, _) => phase,
@@ -175,12 +149,7 @@ impl Taking {
                 let old = twice.chain(self.replaced(board, now, number));
                 Phase::Releasing(Releasing::new(old), Taken::Admitted(number))
             }
-            Verdict::Refused(refusal) => match (self.line, refusal) {
-                (Line::Stay, Refusal::NoRoom | Refusal::UsedUp) => Phase::Waiting(refusal, own().collect()),
-                (Line::Leave, _) | (Line::Stay, Refusal::ReservationGone | Refusal::Over) => {
-                    Phase::Releasing(Releasing::new(own()), Taken::Refused(refusal))
-                }
-            },
+            Verdict::Refused(refusal) => Phase::Releasing(Releasing::new(own()), Taken::Refused(refusal)),
         }
     }
 
@@ -218,7 +187,6 @@ impl Machine for Taking {
                 value: self.ticket.to_json(),
             },
             Phase::Looking(..) => Step::Look,
-            Phase::Waiting(..) => Step::Wait,
             Phase::Over(taken) => Step::Done(*taken),
             Phase::Read | Phase::Releasing(..) => Step::Read,
         }
@@ -245,7 +213,7 @@ mod tests {
     }
 
     fn take(id: u128) -> Taking {
-        Taking::new(ticket(id, Kind::Creation, 1), Line::Leave)
+        Taking::new(ticket(id, Kind::Creation, 1))
     }
 
     #[test]
@@ -290,15 +258,12 @@ mod tests {
 
     #[test]
     fn what_is_refused_is_released() {
-        for line in [Line::Leave, Line::Stay] {
-            let mut pool = Pool::default();
-            let taking = Taking::new(ticket(1, Kind::Creation, 1), line);
-            assert_eq!(
-                pool.drive(taking, &Full, |_, _, call| call),
-                Taken::Refused(Refusal::NoRoom)
-            );
-            assert_eq!(pool.board().live(at(0)).count(), 0);
-        }
+        let mut pool = Pool::default();
+        assert_eq!(
+            pool.drive(take(1), &Full, |_, _, call| call),
+            Taken::Refused(Refusal::NoRoom)
+        );
+        assert_eq!(pool.board().live(at(0)).count(), 0);
     }
 
     #[test]
@@ -309,7 +274,7 @@ mod tests {
         pool.put(2, &ticket(2, Kind::Change { of, replaces: 1 }, 1));
         pool.put(3, &ticket(3, Kind::Reservation, 1));
         let change = ticket(4, Kind::Change { of, replaces: 1 }, 2);
-        let taken = pool.drive(Taking::new(change, Line::Leave), &Endless, |_, _, call| call);
+        let taken = pool.drive(Taking::new(change), &Endless, |_, _, call| call);
         assert_eq!(taken, Taken::Admitted(4));
         let live: Vec<u64> = pool.board().live(at(0)).map(|(number, _)| number).collect();
         assert_eq!(live, [3, 4]);

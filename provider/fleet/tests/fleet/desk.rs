@@ -1,8 +1,7 @@
-//! Tickets on a simulated pool: order, lost answers, waiting, and roles.
+//! Tickets on a simulated pool: order, lost answers, and roles.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use fleet::reservation::{Admission, Desk, Pass, Surroundings, Tidied};
 use fleet::ticket::{Hold, Kind, PerServer, Refusal, Released, Room, Served, Ticket, reserved};
@@ -11,7 +10,6 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use sim::world::UserSpec;
 use sim::{FaultKind, FaultRule};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use ulid::Ulid;
 use xenapi::PoolObject;
@@ -19,8 +17,6 @@ use xenapi::PoolObject;
 use crate::lab::Lab;
 
 const NOW: i64 = 1_700_000_000;
-const AT_ONCE: Duration = Duration::ZERO;
-const LONG: Duration = Duration::from_secs(60);
 const ADD: &str = "pool.add_to_other_config";
 
 /// A pool without servers and with room for so many.
@@ -85,13 +81,12 @@ fn ticket(id: u128, kind: Kind, servers: u32) -> Ticket {
     }
 }
 
-async fn take(desk: &Arc<Desk>, ticket: Ticket, room: u32, patience: Duration) -> Result<Admission, Error> {
-    desk.take(ticket, patience, &Slots(room), &CancellationToken::new())
-        .await
+async fn take(desk: &Arc<Desk>, ticket: Ticket, room: u32) -> Result<Admission, Error> {
+    desk.take(ticket, &Slots(room)).await
 }
 
 async fn held(desk: &Arc<Desk>, ticket: Ticket, room: u32) -> Pass {
-    match take(desk, ticket, room, AT_ONCE).await.unwrap() {
+    match take(desk, ticket, room).await.unwrap() {
         Admission::Held(pass) => pass,
         other => panic!("{other:?}"),
     }
@@ -109,7 +104,7 @@ async fn of_many_at_once_as_many_are_admitted_as_there_is_room_for() {
     for id in 0..12 {
         let desk = desk(&lab).await;
         asking.push(tokio::spawn(async move {
-            take(&desk, ticket(id, Kind::Creation, 1), 5, AT_ONCE).await.unwrap()
+            take(&desk, ticket(id, Kind::Creation, 1), 5).await.unwrap()
         }));
     }
     let answers = join_all(asking).await;
@@ -177,47 +172,27 @@ async fn what_is_refused_or_cannot_be_judged_leaves_no_ticket() {
     let lab = Lab::small().await;
     let tasks = TaskTracker::new();
     let desk = desk_with(lab.client(), tasks.clone()).await;
-    let refused = take(&desk, ticket(1, Kind::Creation, 2), 1, AT_ONCE).await.unwrap();
+    let refused = take(&desk, ticket(1, Kind::Creation, 2), 1).await.unwrap();
     assert_eq!(refused, Admission::Refused(Refusal::NoRoom));
-    let failed = desk
-        .take(ticket(2, Kind::Creation, 1), LONG, &Blind, &CancellationToken::new())
-        .await;
+    let failed = desk.take(ticket(2, Kind::Creation, 1), &Blind).await;
     assert!(matches!(failed, Err(Error::NoPools)));
     settle(&tasks).await;
     assert!(live(&desk).await.is_empty());
 }
 
-#[tokio::test]
-async fn who_stands_in_line_is_served_when_room_is_released() {
-    let lab = Lab::small().await;
-    let (one, other) = (desk(&lab).await, desk(&lab).await);
-    let first = held(&one, ticket(1, Kind::Creation, 1), 1).await;
-    let waiting = {
-        let desk = Arc::clone(&other);
-        tokio::spawn(async move { take(&desk, ticket(2, Kind::Creation, 1), 1, LONG).await.unwrap() })
-    };
-    while live(&one).await.len() < 2 {
-        tokio::task::yield_now().await;
-    }
-    one.release(&first).await.unwrap();
-    let Admission::Held(second) = waiting.await.unwrap() else {
-        panic!("not served");
-    };
-    assert_eq!((second.number, live(&one).await), (2, vec![2]));
-}
+/// A look that does not end.
+struct Endless;
 
-#[tokio::test]
-async fn who_leaves_the_line_leaves_no_ticket() {
-    let lab = Lab::small().await;
-    let desk = desk(&lab).await;
-    let cancel = CancellationToken::new();
-    cancel.cancel();
-    let left = desk
-        .take(ticket(1, Kind::Creation, 1), LONG, &Slots(0), &cancel)
-        .await
-        .unwrap();
-    assert_eq!(left, Admission::Refused(Refusal::NoRoom));
-    assert!(live(&desk).await.is_empty());
+impl Surroundings for Endless {
+    type Room = Slots;
+
+    async fn now(&self) -> Result<Timestamp, Error> {
+        Ok(at(NOW))
+    }
+
+    async fn look(&self) -> Result<Slots, Error> {
+        std::future::pending().await
+    }
 }
 
 #[tokio::test]
@@ -226,14 +201,14 @@ async fn one_that_is_dropped_half_way_is_released() {
     let tasks = TaskTracker::new();
     let desk = desk_with(lab.client(), tasks.clone()).await;
     {
-        let waiting = take(&desk, ticket(1, Kind::Creation, 1), 0, LONG);
+        let asking = desk.take(ticket(1, Kind::Creation, 1), &Endless);
         let is_there = async {
             while live(&desk).await.is_empty() {
                 tokio::task::yield_now().await;
             }
         };
         tokio::select! {
-            _ = waiting => panic!("it has no room to take"),
+            _ = asking => panic!("it has looked for ever"),
             () = is_there => {}
         }
     }
@@ -251,13 +226,13 @@ async fn a_reservation_is_changed_drawn_from_and_released() {
     let large = held(&desk, larger.clone(), 3).await;
     assert_eq!((large.number, live(&desk).await), (2, vec![2]));
     larger.hosts.values_mut().for_each(|servers| *servers = 4);
-    let refused = take(&desk, Ticket { id: Ulid(3), ..larger }, 3, AT_ONCE).await.unwrap();
+    let refused = take(&desk, Ticket { id: Ulid(3), ..larger }, 3).await.unwrap();
     assert_eq!(refused, Admission::Refused(Refusal::NoRoom));
     let draw = Kind::Draw { of: Ulid(1) };
     let drawn = held(&desk, ticket(4, draw, 2), 0).await;
     let found = reserved(&desk.board().await.unwrap(), at(NOW), Ulid(1), &[]).unwrap();
     assert_eq!((found.used, found.ticket.servers()), (2, 3));
-    let too_many = take(&desk, ticket(5, draw, 2), 9, AT_ONCE).await.unwrap();
+    let too_many = take(&desk, ticket(5, draw, 2), 9).await.unwrap();
     assert_eq!(too_many, Admission::Refused(Refusal::UsedUp));
     assert_eq!(desk.release_reservation(Ulid(1)).await.unwrap(), Released::Surely);
     assert_eq!(live(&desk).await, [drawn.number]);
@@ -274,7 +249,7 @@ async fn without_the_role_there_are_no_tickets_and_one_attempt() {
     let desk = desk_of(lab.client_of("admin", "secret")).await;
     lab.control.reset_requests();
     for id in 1..3 {
-        let answer = take(&desk, ticket(id, Kind::Creation, 1), 1, AT_ONCE).await.unwrap();
+        let answer = take(&desk, ticket(id, Kind::Creation, 1), 1).await.unwrap();
         assert_eq!(answer, Admission::NoRole);
     }
     let adds = lab.requests().into_iter().filter(|request| request.method == ADD);

@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use fleet::ticket::{
-    Call, Clearing, Heard, Kind, Line, Machine as _, PerServer, Releasing, Step, Taken, Taking, Ticket,
-};
+use fleet::ticket::{Call, Clearing, Heard, Kind, Machine as _, PerServer, Releasing, Step, Taken, Taking, Ticket};
 use jiff::Timestamp;
 use ulid::Ulid;
 
@@ -15,7 +13,7 @@ use crate::state::{Seen, Vm, host, until};
 /// What a process is about to do, in this order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Intent {
-    Take(Ticket, Line),
+    Take(Ticket),
     /// Makes the servers of the ticket that was taken last.
     Make,
     /// Ends what was taken last.
@@ -30,7 +28,6 @@ pub(crate) enum Deed {
     Look,
     Add(String, String),
     Remove(String),
-    Wait,
     /// A clone with its spec, not started yet.
     Clone,
     /// Starts one of the own servers.
@@ -59,8 +56,6 @@ pub(crate) enum Event {
     Looked(Vec<Vm>, u32),
     Called(Call),
     Lost,
-    Changed,
-    LongEnough,
     Cloned,
     Started,
     Went,
@@ -116,15 +111,15 @@ impl Actor {
     }
 
     /// Takes a ticket, makes the servers, releases the ticket.
-    pub(crate) fn creator(id: u128, servers: u32, line: Line) -> Self {
-        let take = Intent::Take(ticket(id, Kind::Creation, servers), line);
+    pub(crate) fn creator(id: u128, servers: u32) -> Self {
+        let take = Intent::Take(ticket(id, Kind::Creation, servers));
         Self::new([take, Intent::Make, Intent::Release])
     }
 
     /// The same in a reservation, once that is there.
     pub(crate) fn drawer(id: u128, of: u128, servers: u32) -> Self {
         let kind = Kind::Draw { of: Ulid(of) };
-        let take = Intent::Take(ticket(id, kind, servers), Line::Leave);
+        let take = Intent::Take(ticket(id, kind, servers));
         Self::new([take, Intent::Make, Intent::Release]).after(of)
     }
 
@@ -135,7 +130,7 @@ impl Actor {
     }
 
     pub(crate) fn reserver(id: u128, servers: u32, then: impl IntoIterator<Item = Intent>) -> Self {
-        let take = Intent::Take(ticket(id, Kind::Reservation, servers), Line::Leave);
+        let take = Intent::Take(ticket(id, Kind::Reservation, servers));
         Self::new([take].into_iter().chain(then))
     }
 
@@ -176,11 +171,11 @@ impl Actor {
             return;
         };
         self.doing = match intent {
-            Intent::Take(mut ticket, line) => {
+            Intent::Take(mut ticket) => {
                 if let (Kind::Change { replaces, .. }, Some(promise)) = (&mut ticket.kind, &self.promise) {
                     *replaces = promise.number;
                 }
-                Doing::Take(Box::new(Taking::new(ticket, line)))
+                Doing::Take(Box::new(Taking::new(ticket)))
             }
             Intent::Make => Doing::Make(self.promise.as_ref().map_or(0, |promise| promise.ticket.servers())),
             Intent::Release => {
@@ -222,7 +217,6 @@ impl Actor {
             Step::Look => Deed::Look,
             Step::Add { key, value } => Deed::Add(key, value),
             Step::Remove(key) => Deed::Remove(key),
-            Step::Wait => Deed::Wait,
             Step::Done(ended) => return end(self, ended),
         };
     }
@@ -261,8 +255,6 @@ impl Actor {
                 self.losses -= 1;
                 self.go_on(Heard::Call(Call::Unknown));
             }
-            Event::Changed => self.go_on(Heard::Changed),
-            Event::LongEnough => self.go_on(Heard::LongEnough),
             Event::Cloned => self.deed = Deed::Start,
             Event::Started => {
                 if let Doing::Make(left) = &mut self.doing {

@@ -26,7 +26,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use fleet::ticket::{Kind, Line};
+use fleet::ticket::Kind;
 use ulid::Ulid;
 
 use actor::{Actor, Intent, ticket};
@@ -115,12 +115,7 @@ fn check(world: World, actors: impl IntoIterator<Item = Actor>) -> Counts {
 }
 
 fn creator(id: u128) -> Actor {
-    Actor::creator(id, 1, Line::Leave)
-}
-
-/// One that stays in line.
-fn waiter(id: u128, servers: u32) -> Actor {
-    Actor::creator(id, servers, Line::Stay)
+    Actor::creator(id, 1)
 }
 
 /// A reservation with the id 1 that is changed and then released.
@@ -129,7 +124,7 @@ fn changer(servers: u32, to: u32) -> Actor {
         of: Ulid(1),
         replaces: 0,
     };
-    let change = Intent::Take(ticket(9, kind, to), Line::Leave);
+    let change = Intent::Take(ticket(9, kind, to));
     Actor::reserver(1, servers, [change, Intent::Release])
 }
 
@@ -153,7 +148,7 @@ fn other_changer(to: u32) -> Actor {
         of: Ulid(1),
         replaces: 1,
     };
-    let change = Intent::Take(ticket(8, kind, to), Line::Leave);
+    let change = Intent::Take(ticket(8, kind, to));
     Actor::new([change]).after(1)
 }
 
@@ -167,19 +162,14 @@ fn as_many_are_served_as_there_is_room_for() {
 
 #[test]
 fn wishes_of_several_servers() {
-    let counts = check(QUIET, [Actor::creator(1, 2, Line::Leave), creator(2), waiter(3, 1)]);
+    let counts = check(QUIET, [Actor::creator(1, 2), creator(2), creator(3)]);
     assert_eq!(counts.servers.last(), Some(&2));
-    check(CRASHING, [waiter(1, 2), waiter(2, 1)]);
-}
-
-#[test]
-fn those_in_line_are_served_at_last() {
-    let counts = check(CRASHING, [releaser(2), waiter(2, 1), waiter(3, 1)]);
-    assert_eq!(counts.servers, BTreeSet::from([0, 1, 2]));
+    check(CRASHING, [Actor::creator(1, 2), creator(2)]);
 }
 
 #[test]
 fn creations_that_are_killed() {
+    check(CRASHING, [releaser(2), creator(2), creator(3)]);
     check(CRASHING, [creator(1), creator(2), creator(3)]);
 }
 
@@ -210,7 +200,7 @@ fn a_reservation_that_is_drawn_from() {
 #[test]
 fn a_reservation_that_is_released_while_it_is_drawn_from() {
     for room in [1, 2] {
-        check(World { room, ..CRASHING }, [releaser(1), drawer(2), waiter(3, 1)]);
+        check(World { room, ..CRASHING }, [releaser(1), drawer(2), creator(3)]);
     }
 }
 
@@ -218,18 +208,17 @@ fn a_reservation_that_is_released_while_it_is_drawn_from() {
 fn a_reservation_that_is_changed() {
     for (from, to) in [(1, 2), (2, 1)] {
         check(CRASHING, [changer(from, to), creator(2)]);
-        check(CRASHING, [changer(from, to), waiter(2, 1)]);
-        check(QUIET, [changer(from, to), drawer(2), waiter(3, 1)]);
+        check(QUIET, [changer(from, to), drawer(2), creator(3)]);
     }
-    let longer = check(World { room: 1, ..QUIET }, [changer(1, 1), waiter(2, 1)]);
+    let longer = check(World { room: 1, ..QUIET }, [changer(1, 1), creator(2)]);
     assert_eq!(longer.servers, BTreeSet::from([0, 1]));
-    check(QUIET, [changer(2, 1), Actor::drawer(2, 1, 2), waiter(3, 1)]);
+    check(QUIET, [changer(2, 1), Actor::drawer(2, 1, 2), creator(3)]);
 }
 
 #[test]
 fn a_reservation_that_another_process_changes() {
     check(QUIET, [keeper(2), other_changer(1), drawer(2), creator(3)]);
-    check(CRASHING, [keeper(1), other_changer(2), waiter(3, 1)]);
+    check(CRASHING, [keeper(1), other_changer(2), creator(3)]);
 }
 
 #[test]
@@ -241,8 +230,8 @@ fn time_passes() {
     };
     check(passing, [creator(1), creator(3)]);
     check(passing, [keeper(1), drawer(2), creator(3)]);
-    check(passing, [keeper(1), drawer(3), waiter(4, 1)]);
-    check(passing, [changer(1, 1), waiter(4, 1)]);
+    check(passing, [keeper(1), drawer(3), creator(4)]);
+    check(passing, [changer(1, 1), creator(4)]);
 }
 
 #[test]
@@ -254,7 +243,7 @@ fn a_tool_writes_the_map_back() {
     check(tool, [creator(1), creator(2)]);
     check(tool, [keeper(1), drawer(2)]);
     check(World { room: 1, ..tool }, [creator(1), creator(2), Actor::clearer()]);
-    check(World { room: 1, ..tool }, [changer(1, 1), waiter(3, 1)]);
+    check(World { room: 1, ..tool }, [changer(1, 1), creator(3)]);
 }
 
 #[track_caller]

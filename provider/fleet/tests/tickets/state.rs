@@ -223,10 +223,6 @@ impl State {
                 let vms = after.early.remove(&at).unwrap_or_else(|| self.vms.clone());
                 next.push(after.with(at, Event::Looked(vms, world.room)));
             }
-            Deed::Wait => {
-                next.push(self.with(at, Event::Changed));
-                next.push(self.with(at, Event::LongEnough));
-            }
             deed @ (Deed::Add(..) | Deed::Remove(_)) => self.send(at, world, &deed, next),
             Deed::Clone => {
                 let mut after = self.with(at, Event::Cloned);
@@ -319,7 +315,7 @@ impl State {
                 self.keys = self.keys.changed(|map| drop(map.remove(key)));
                 Call::Done
             }
-            Deed::Read | Deed::Look | Deed::Wait | Deed::Clone | Deed::Start | Deed::Go | Deed::Nothing => Call::Done,
+            Deed::Read | Deed::Look | Deed::Clone | Deed::Start | Deed::Go | Deed::Nothing => Call::Done,
         }
     }
 

@@ -63,6 +63,15 @@ impl Desk {
         std::fs::write(self.config(), text).unwrap();
     }
 
+    /// Writes the configuration as an INI file of the older service, with a section for each host.
+    pub(crate) fn configure_hosts(&self, pool: &PoolAddress) {
+        let PoolAddress { username, password, .. } = pool;
+        let sections = pool.member_urls.iter().zip(1..).map(|(url, number)| {
+            format!("[xenhost{number}]\nhost.name = {url}\nhost.user = {username}\nhost.password = {password}\n")
+        });
+        std::fs::write(self.config(), sections.collect::<String>()).unwrap();
+    }
+
     pub(crate) fn config(&self) -> PathBuf {
         self.folder.path().join("reaper.hcl")
     }

@@ -229,3 +229,25 @@ async fn of_a_vm_that_is_gone_the_disks_are_told() {
         .await
         .expect(1, &["its disk ", "its VM is gone"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_sections_that_are_one_pool_each_server_is_seen_once() {
+    let world = TWO.replace(
+        "host \"xen11\" {}",
+        "host \"xen11\" {}\n  host \"xen12\" {}\n  host \"xen13\" {}",
+    );
+    let desk = Desk::of(&world).await;
+    let server = desk.lab.server("due", -60).await;
+    let pools = desk.lab.control.pools();
+    desk.configure_hosts(&pools[0]);
+    let (code, plan) = desk
+        .json(&["--state-dir", &desk.state_dir().display().to_string(), "plan"])
+        .await;
+    let decisions = plan["decisions"].as_array().unwrap();
+    let seen: Vec<_> = decisions
+        .iter()
+        .filter(|decided| decided["vm"] == server.uuid)
+        .collect();
+    assert_eq!((code, seen.len()), (0, 1), "{plan}");
+    assert_eq!(seen[0]["action"], "delete");
+}

@@ -153,6 +153,37 @@ fn sections_of_one_pool_are_one() {
         workspace.apply();
         assert_eq!(workspace.state().output("pools"), 1, "room is counted once");
         workspace.main(&[&provider(""), SERVER]);
-        whole_life(&lab, &workspace, |state| assert_eq!(state.text(A, "pool"), "xenhost1"));
+        whole_life(&lab, &workspace, |state| {
+            let place = (state.text(A, "pool"), state.text(A, "resident_host"));
+            let of_sections = [("xenhost1", "xen11"), ("xenhost2", "xen12")];
+            assert!(
+                of_sections
+                    .iter()
+                    .any(|(pool, host)| place.0 == *pool && place.1 == *host),
+                "{place:?}"
+            );
+        });
+    });
+}
+
+/// Each host of a pool takes the servers of its own section, and a second plan is empty.
+#[test]
+fn a_section_is_a_host_of_its_pool() {
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let pool = lab.pool("lab1");
+        let ini: String = (1..)
+            .zip(pool.member_urls.iter().take(2))
+            .map(|(number, url)| section(number, &pool, url, "debian12.template = tmpl-debian12"))
+            .collect();
+        let second = server("  os = \"debian12\"\n  pool = \"xenhost2\"");
+        let first = second.replace("\"a\"", "\"b\"").replace("xenhost2", "xenhost1");
+        let workspace = workspace(tool, &ini, &[&provider(""), &second, &first]);
+        whole_life(&lab, &workspace, |state| {
+            let host = |address: &str| state.text(address, "resident_host").to_owned();
+            assert_eq!(state.text(A, "pool"), "xenhost2");
+            assert_eq!(state.text("dynvm_server.b", "pool"), "xenhost1");
+            assert_ne!(host(A), host("dynvm_server.b"));
+        });
     });
 }
