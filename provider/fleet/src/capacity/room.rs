@@ -181,15 +181,8 @@ fn bar(fabric: &Fabric, kind: &Kind, view: &HostView<'_>) -> Option<Limit> {
 
 /// The ceilings that hold, each with the alias that it is about.
 fn ceilings(inventory: &Inventory, settings: &PoolSettings, os: Option<&String>) -> Vec<(Option<String>, Ceiling)> {
-    let there = |of: Option<&String>| {
-        let servers = inventory
-            .guests()
-            .servers()
-            .filter(|(_, born)| of.is_none() || born.os.as_ref() == of);
-        u32::try_from(servers.count()).unwrap_or(u32::MAX)
-    };
     let ceiling = |max: u32, of: Option<&String>| {
-        let present = there(of);
+        let present = inventory.guests().servers().count(of);
         (of.cloned(), Ceiling { max, present })
     };
     let all = settings.max_servers.map(|max| ceiling(max, None));
@@ -201,13 +194,16 @@ fn ceilings(inventory: &Inventory, settings: &PoolSettings, os: Option<&String>)
 /// for.
 fn in_progress(inventory: &Inventory, ours: &Ours, holds: &[Hold], now: Timestamp) -> u32 {
     let servers = inventory.guests().servers();
-    let seen = servers.filter(|(_, born)| born.creating_until.is_some_and(|until| until > now));
+    let seen = servers
+        .in_creation()
+        .filter(|(_, born)| born.creating_until.is_some_and(|until| until > now));
     let is_there = |entry: &&UnderWay| {
         let vm = entry.vm.as_ref();
-        vm.is_none_or(|vm| inventory.guests().server(&vm.reference).is_none())
+        vm.is_none_or(|vm| servers.get(&vm.reference).is_none())
     };
     let own = ours.servers.iter().filter(is_there);
     let counted = u32::try_from(seen.count() + own.count()).unwrap_or(u32::MAX);
+    let counted = ours.imagined.count().saturating_add(counted);
     let held = holds
         .iter()
         .filter(|hold| hold.reservation.is_none())

@@ -4,6 +4,7 @@ mod clock;
 mod counter;
 mod duplicates;
 pub(crate) mod fabric;
+mod imagined;
 mod ledger;
 mod loader;
 mod template;
@@ -21,6 +22,7 @@ pub(crate) use self::clock::{later, whole_seconds};
 pub(crate) use self::counter::{Answer, Around, Held, Request};
 pub(crate) use self::duplicates::serving;
 pub(crate) use self::fabric::{CLASSES, Fabric, HostView};
+pub(crate) use self::imagined::{Imagination, Imagined, Part};
 pub(crate) use self::ledger::{Ledger, Ours, Place, UnderWay};
 pub(crate) use self::loader::{Loaded, marks_of, related};
 pub(crate) use self::template::{Disks, Template};
@@ -53,7 +55,7 @@ pub(crate) struct Member {
     pub(crate) settings: PoolSettings,
     pub(crate) ledger: Arc<Ledger>,
     /// Servers that a plan would make.
-    pub(crate) imagined: Arc<Ledger>,
+    pub(crate) imagined: Arc<Imagination>,
     pub(crate) tasks: TaskTracker,
     /// Where this process's servers ask for tickets.
     counter: Counter,
@@ -235,6 +237,7 @@ impl Member {
         Ours {
             servers: self.ledger.under_way(inventory),
             tickets: self.counter.tickets(inventory.board()),
+            imagined: Imagined::default(),
         }
     }
 
