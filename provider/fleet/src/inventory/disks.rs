@@ -161,7 +161,6 @@ mod tests {
             vbds: Vec::new(),
             sm_config: BTreeMap::new(),
             tags: BTreeSet::new(),
-            allowed_operations: Vec::new(),
             current_operations: BTreeMap::new(),
         })
     }
