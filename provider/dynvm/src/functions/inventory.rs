@@ -212,7 +212,9 @@ mod tests {
             Value::List(vec!["web".into()]),
             Value::object([("id", Value::from(1))]),
         ] {
-            let error = Inventory::new().call(std::slice::from_ref(&given)).expect_err("no servers");
+            let error = Inventory::new()
+                .call(std::slice::from_ref(&given))
+                .expect_err("no servers");
             assert_eq!(error.argument, Some(0), "{given:?}");
         }
     }

@@ -1,14 +1,14 @@
 //! What is about to be taken of a pool and its inventory does not show yet: each part counts until it is shown, and not a moment
 //! longer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use ulid::Ulid;
 use xenapi::{Host, Ref, Sr, Vm};
 
 use crate::inventory::{Born, Inventory};
-use crate::pool::{Fabric, Ours, UnderWay};
+use crate::pool::{Fabric, Imagined, Ours, UnderWay};
 use crate::ticket::{self, Hold, PerServer};
 
 /// Something that is about to be taken.
@@ -28,7 +28,7 @@ pub(super) struct Coming {
 /// What the tickets of others hold. The ledger knows better what this process's own stand for.
 pub(super) fn holds(inventory: &Inventory, ours: &Ours, now: Timestamp) -> Vec<Hold> {
     let board = inventory.board().without(|id| ours.tickets.contains(&id));
-    ticket::holds(&board, now, &inventory.served())
+    ticket::holds(&board, now, &inventory.served(&board))
 }
 
 /// The servers of this process that are under way, what the tickets of others hold, and servers of others that are being created
@@ -40,13 +40,11 @@ pub(super) fn coming(inventory: &Inventory, ours: &Ours, holds: &[Hold], now: Ti
         Some(_) | None => of_own(inventory, entry),
     });
     let mut all: Vec<Coming> = own.collect();
+    all.extend(of_imagined(&ours.imagined));
     all.extend(holds.iter().flat_map(|hold| of_hold(inventory.fabric(), hold)));
-    let is_own = |vm: &Ref<Vm>| {
-        let mut known = ours.servers.iter().filter_map(|entry| entry.vm.as_ref());
-        known.any(|own| own.reference == *vm)
-    };
-    let others = inventory.guests().servers().filter(|(vm, _)| !is_own(vm));
-    all.extend(others.flat_map(|(vm, born)| of_other(inventory, (vm, born), now)));
+    let known = ours.servers.iter().filter_map(|entry| entry.vm.as_ref());
+    let known: BTreeSet<&Ref<Vm>> = known.map(|vm| &vm.reference).collect();
+    all.extend(of_others(inventory, &known, now));
     all
 }
 
@@ -54,7 +52,7 @@ fn of_own(inventory: &Inventory, entry: &UnderWay) -> Coming {
     let vm = entry.vm.as_ref();
     let is_placed = vm.is_some_and(|vm| inventory.guests().is_placed(&vm.reference));
     let has_disks = vm.is_some_and(|vm| inventory.servers().has_own_disk(vm.uuid));
-    let is_there = vm.is_some_and(|vm| inventory.guests().server(&vm.reference).is_some());
+    let is_there = vm.is_some_and(|vm| inventory.guests().servers().get(&vm.reference).is_some());
     Coming {
         cpus: if is_placed { 0 } else { entry.need.cpus },
         memory: if is_placed { 0 } else { entry.need.memory },
@@ -76,7 +74,7 @@ fn of_drawn(inventory: &Inventory, entry: &UnderWay) -> Coming {
     let there = entry
         .vm
         .as_ref()
-        .filter(|vm| inventory.guests().server(&vm.reference).is_some());
+        .filter(|vm| inventory.guests().servers().get(&vm.reference).is_some());
     let is_without_disks = there.is_some_and(|vm| !inventory.servers().has_own_disk(vm.uuid));
     Coming {
         storage: if is_without_disks {
@@ -86,6 +84,28 @@ fn of_drawn(inventory: &Inventory, entry: &UnderWay) -> Coming {
         },
         ..Coming::default()
     }
+}
+
+/// What a plan would make, by host; then what it would take of SRs; then of ceilings.
+fn of_imagined(sum: &Imagined) -> Vec<Coming> {
+    let on_hosts = sum.hosts.iter().map(|((host, os), uses)| Coming {
+        cpus: uses.cpus,
+        memory: uses.memory,
+        host: Some(host.clone()),
+        os: os.clone(),
+        starting: uses.servers,
+        ..Coming::default()
+    });
+    let of_srs = Coming {
+        storage: sum.storage.clone(),
+        ..Coming::default()
+    };
+    let of_ceilings = sum.servers.iter().map(|(os, servers)| Coming {
+        os: os.clone(),
+        servers: *servers,
+        ..Coming::default()
+    });
+    on_hosts.chain([of_srs]).chain(of_ceilings).collect()
 }
 
 /// What a ticket holds, by host; then what it holds of SRs and under ceilings.
@@ -112,15 +132,47 @@ pub(super) fn of_hold(fabric: &Fabric, hold: &Hold) -> Vec<Coming> {
     on_hosts.filter(|load| load.host.is_some()).chain([there]).collect()
 }
 
-/// A server of another process: what it is going to take, if no ticket holds that.
-pub(super) fn of_other(inventory: &Inventory, (vm, born): (&Ref<Vm>, &Born), now: Timestamp) -> Option<Coming> {
-    let board = inventory.board();
-    let needs = born.ticket.and_then(|ticket| board.needs_of(ticket));
+/// The servers that are not this process's own: what they are going to take, if no ticket holds that. One that is neither in creation
+/// nor made under a ticket that is there has settled, and takes nothing more: so those that have are not walked through.
+pub(super) fn of_others(inventory: &Inventory, own: &BTreeSet<&Ref<Vm>>, now: Timestamp) -> Vec<Coming> {
+    let board = Written::on(inventory, now);
+    let servers = inventory.guests().servers();
+    let made = board.needs.keys().flat_map(|ticket| servers.under(*ticket));
+    let unsettled: BTreeMap<&Ref<Vm>, &Born> = servers.in_creation().chain(made).collect();
+    let others = unsettled.into_iter().filter(|(vm, _)| !own.contains(vm));
+    others
+        .filter_map(|(vm, born)| of_other(inventory, &board, (vm, born), now))
+        .collect()
+}
+
+/// What the board says of the servers that were made under its tickets.
+struct Written<'a> {
+    needs: BTreeMap<Ulid, &'a PerServer>,
+    live: BTreeSet<Ulid>,
+}
+
+impl<'a> Written<'a> {
+    fn on(inventory: &'a Inventory, now: Timestamp) -> Self {
+        let board = inventory.board();
+        Self {
+            needs: board.needs(),
+            live: board.live(now).map(|(_, ticket)| ticket.id).collect(),
+        }
+    }
+}
+
+fn of_other(
+    inventory: &Inventory,
+    board: &Written<'_>,
+    (vm, born): (&Ref<Vm>, &Born),
+    now: Timestamp,
+) -> Option<Coming> {
+    let needs = born.ticket.and_then(|ticket| board.needs.get(&ticket));
     // Between its marks and those of its disks the ticket has let go of the disks already.
     let storage = needs
         .filter(|_| !inventory.servers().has_own_disk(born.vm))
         .map(|needs| disks(inventory.fabric(), needs, 1));
-    let is_held = board.live(now).any(|(_, ticket)| Some(ticket.id) == born.ticket);
+    let is_held = born.ticket.is_some_and(|ticket| board.live.contains(&ticket));
     let is_coming = born.creating_until.is_some_and(|until| until > now) && !inventory.guests().is_placed(vm);
     let uses = inventory.guests().needs_of(vm).filter(|_| is_coming && !is_held);
     (storage.is_some() || uses.is_some()).then(|| Coming {

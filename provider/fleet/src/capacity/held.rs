@@ -1,17 +1,18 @@
 //! The room that a ticket is judged by: what exists, seen after the tickets were read, and what the tickets before it hold.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::coming::{of_hold, of_other};
+use super::coming::{of_hold, of_others};
 use super::formula::Need;
 use super::kind::Kind;
 use super::room::Room;
 use crate::config::PoolSettings;
 use crate::inventory::Inventory;
 use crate::pool::Fabric;
-use crate::ticket::{self, Hold, PerServer, Served};
+use crate::ticket::{self, Board, Hold, PerServer, Served};
 
 /// What exists in a pool, for one kind of server.
 pub(crate) struct HeldRoom {
@@ -22,17 +23,22 @@ pub(crate) struct HeldRoom {
 }
 
 impl HeldRoom {
-    /// Looks at it. This process's own servers count as those of others do: by what is there, and by their tickets.
-    pub(crate) fn of(inventory: &Inventory, settings: &PoolSettings, kind: &Kind, now: Timestamp) -> Self {
+    /// Looks at it, as far as these tickets are about it. This process's own servers count as those of others do: by what is there, and
+    /// by their tickets.
+    pub(crate) fn of(
+        inventory: &Inventory,
+        settings: &PoolSettings,
+        kind: &Kind,
+        tickets: &Board,
+        now: Timestamp,
+    ) -> Self {
         let mut room = Room::shown(inventory, settings, kind);
-        for server in inventory.guests().servers() {
-            if let Some(load) = of_other(inventory, server, now) {
-                room.put(&load);
-            }
+        for load in of_others(inventory, &BTreeSet::new(), now) {
+            room.put(&load);
         }
         Self {
             fabric: Arc::clone(inventory.fabric()),
-            served: inventory.served(),
+            served: inventory.served(tickets),
             room,
             each: kind.per_server(inventory.fabric()),
         }

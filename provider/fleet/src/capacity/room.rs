@@ -238,17 +238,14 @@ fn bar(fabric: &Fabric, kind: &Kind, view: &HostView<'_>) -> Option<Limit> {
 
 /// The ceilings of a host, or of the whole pool, with the servers that count there: on a host those that run there or are about to.
 fn ceilings(inventory: &Inventory, rules: &[CeilingRule], on: Option<&Ref<Host>>) -> Vec<Ceiling> {
-    let there = |rule: &CeilingRule| {
-        let servers = inventory.guests().servers().filter(|(_, born)| {
-            let is_of_os = rule.os.is_none() || born.os == rule.os;
-            is_of_os && (rule.host.is_none() || born.host == rule.host)
-        });
-        u32::try_from(servers.count()).unwrap_or(u32::MAX)
-    };
+    let servers = inventory.guests().servers();
     let held = rules.iter().filter(|rule| rule.host.as_ref() == on);
     let ceiling = |rule: &CeilingRule| Ceiling {
         max: rule.max,
-        present: there(rule),
+        present: match on {
+            Some(host) => servers.count_on(host, rule.os.as_ref()),
+            None => servers.count(rule.os.as_ref()),
+        },
     };
     held.map(ceiling).collect()
 }
@@ -257,13 +254,16 @@ fn ceilings(inventory: &Inventory, rules: &[CeilingRule], on: Option<&Ref<Host>>
 /// for.
 fn in_progress(inventory: &Inventory, ours: &Ours, holds: &[Hold], now: Timestamp) -> u32 {
     let servers = inventory.guests().servers();
-    let seen = servers.filter(|(_, born)| born.creating_until.is_some_and(|until| until > now));
+    let seen = servers
+        .in_creation()
+        .filter(|(_, born)| born.creating_until.is_some_and(|until| until > now));
     let is_there = |entry: &&UnderWay| {
         let vm = entry.vm.as_ref();
-        vm.is_none_or(|vm| inventory.guests().server(&vm.reference).is_none())
+        vm.is_none_or(|vm| servers.get(&vm.reference).is_none())
     };
     let own = ours.servers.iter().filter(is_there);
     let counted = u32::try_from(seen.count() + own.count()).unwrap_or(u32::MAX);
+    let counted = ours.imagined.count().saturating_add(counted);
     let held = holds
         .iter()
         .filter(|hold| hold.reservation.is_none())

@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use jiff::Timestamp;
-use ulid::Ulid;
-use xenapi::{Host, PowerState, Ref, Uuid, Vm, VmRecord};
+use xenapi::{Host, Ref, Vm, VmRecord};
 
+use super::births::{Births, Born};
 use crate::capacity::overhead_of;
-use crate::lease::{Expiry, PREFIX, VmMarks};
 
 /// All guests of a pool, control domains included.
 #[derive(Debug, Default)]
@@ -15,7 +13,7 @@ pub(crate) struct Guests {
     guests: HashMap<Ref<Vm>, Guest>,
     control_domains: BTreeMap<Ref<Vm>, (Ref<Host>, u64)>,
     uses: BTreeMap<Ref<Host>, Use>,
-    servers: HashMap<Ref<Vm>, Born>,
+    servers: Births,
 }
 
 /// What guests use of a host.
@@ -36,30 +34,13 @@ struct Guest {
     scheduled_on: Option<Ref<Host>>,
 }
 
-/// A server of dynvm, as far as it counts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Born {
-    /// The VM.
-    pub(crate) vm: Uuid,
-    /// The OS alias that it was made for.
-    pub(crate) os: Option<String>,
-    /// Until when its creation may take, while it is being created.
-    pub(crate) creating_until: Option<Timestamp>,
-    /// The host that it runs on or is about to.
-    pub(crate) host: Option<Ref<Host>>,
-    /// The ticket that it was made under.
-    pub(crate) ticket: Option<Ulid>,
-    /// The reservation that it draws from.
-    pub(crate) reservation: Option<Ulid>,
-}
-
 impl Guests {
     /// Puts in what a VM's record shows. Templates and snapshots are no guests.
     pub(super) fn put(&mut self, vm: &Ref<Vm>, record: &VmRecord) {
-        self.remove(vm);
         if record.is_a_template {
-            return;
+            return self.remove(vm);
         }
+        self.take_off(vm);
         let guest = Guest::of(record);
         for host in guest.hosts() {
             let uses = self.uses.entry(host.clone()).or_default();
@@ -73,14 +54,17 @@ impl Guests {
                 .insert(vm.clone(), (host.clone(), guest.uses.memory));
         }
         self.guests.insert(vm.clone(), guest);
-        if let Some(born) = Born::of(record) {
-            self.servers.insert(vm.clone(), born);
-        }
+        self.servers.put(vm, Born::of(record));
     }
 
     /// Takes a VM out.
     pub(super) fn remove(&mut self, vm: &Ref<Vm>) {
         self.servers.remove(vm);
+        self.take_off(vm);
+    }
+
+    /// Takes off what a VM uses.
+    fn take_off(&mut self, vm: &Ref<Vm>) {
         self.control_domains.remove(vm);
         let Some(guest) = self.guests.remove(vm) else { return };
         for host in guest.hosts() {
@@ -121,14 +105,9 @@ impl Guests {
         self.guests.get(vm).map(|guest| guest.uses)
     }
 
-    /// A VM as a server of dynvm.
-    pub(crate) fn server(&self, vm: &Ref<Vm>) -> Option<&Born> {
-        self.servers.get(vm)
-    }
-
     /// The servers of dynvm, those in creation included.
-    pub(crate) fn servers(&self) -> impl Iterator<Item = (&Ref<Vm>, &Born)> {
-        self.servers.iter()
+    pub(crate) fn servers(&self) -> &Births {
+        &self.servers
     }
 }
 
@@ -158,37 +137,5 @@ impl Guest {
 
     fn hosts(&self) -> impl Iterator<Item = &Ref<Host>> {
         self.resident_on.iter().chain(&self.scheduled_on)
-    }
-}
-
-impl Born {
-    /// The server that a VM's marks make it.
-    fn of(record: &VmRecord) -> Option<Self> {
-        if !record.other_config.keys().any(|key| key.starts_with(PREFIX)) {
-            return None;
-        }
-        let keys = record.other_config.iter();
-        let keys = keys.map(|(key, value)| (key.as_str(), value.as_str()));
-        let marks = VmMarks::read(&record.uuid, record.tags.iter().map(String::as_str), keys);
-        if !marks.is_managed() {
-            return None;
-        }
-        let creating_until = match marks.expiry() {
-            Expiry::Creating(until) if record.power_state != PowerState::Suspended => Some(until),
-            Expiry::Creating(_) | Expiry::Lease(_) | Expiry::Never => None,
-        };
-        let spec = marks.spec();
-        let host = record
-            .resident_on
-            .non_null()
-            .or(record.scheduled_to_be_resident_on.non_null());
-        Some(Self {
-            vm: record.uuid,
-            os: spec.and_then(|spec| spec.os.clone()),
-            creating_until,
-            host: host.cloned(),
-            ticket: spec.and_then(|spec| spec.ticket),
-            reservation: spec.and_then(|spec| spec.reservation),
-        })
     }
 }

@@ -13,16 +13,21 @@
 //! the pool: only the pool itself says that something does not exist. And it is never older than the events that it has seen: a
 //! reader of what this process has written waits until the picture has passed that point.
 
+mod births;
+mod disks;
 mod fill;
+mod groups;
 mod guests;
 mod live;
 mod servers;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use xenapi::{Change, ChangeOp, EventClass, Token, Uuid, Vm};
+use xenapi::{Change, ChangeOp, EventClass, Ref, Token, Uuid, Vm};
 
-pub(crate) use self::guests::{Born, Use};
+pub(crate) use self::births::Born;
+pub(crate) use self::guests::Use;
 pub(crate) use self::live::{Freshness, Live};
 
 use self::guests::Guests;
@@ -64,18 +69,19 @@ impl Inventory {
         &self.board
     }
 
-    /// The servers that were made under tickets.
-    pub(crate) fn served(&self) -> Vec<Served> {
-        let made = self
-            .guests
-            .servers()
-            .filter(|(_, born)| born.ticket.or(born.reservation).is_some());
-        made.map(|(_, born)| Served {
+    /// The servers that were made under these tickets, or in a reservation that they are about.
+    pub(crate) fn served(&self, tickets: &Board) -> Vec<Served> {
+        let servers = self.guests.servers();
+        let under = tickets.ids().into_iter().flat_map(|id| servers.under(id));
+        let drawn = tickets.reservations().into_iter().flat_map(|of| servers.drawn_from(of));
+        // One may be both.
+        let made: BTreeMap<&Ref<Vm>, &Born> = under.chain(drawn).collect();
+        let served = made.into_values().map(|born| Served {
             ticket: born.ticket,
             reservation: born.reservation,
             host: born.host.as_ref().and_then(|host| self.fabric.host_uuid(host)),
-        })
-        .collect()
+        });
+        served.collect()
     }
 
     /// How far the changes go that are in.

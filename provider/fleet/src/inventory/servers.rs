@@ -7,7 +7,8 @@ use xenapi::{
     VdiRecord, Vif, VifRecord, Vm, VmRecord,
 };
 
-use crate::lease::{PREFIX, VM_KEY};
+use super::disks::Disks;
+use crate::lease::PREFIX;
 use crate::pool::Loaded;
 
 /// Everything that carries a mark of dynvm, and what belongs to it.
@@ -17,7 +18,7 @@ pub(crate) struct Servers {
     by_uuid: HashMap<Uuid, Ref<Vm>>,
     vbds: HashMap<Ref<Vbd>, VbdRecord>,
     vifs: HashMap<Ref<Vif>, VifRecord>,
-    vdis: HashMap<Ref<Vdi>, VdiRecord>,
+    disks: Disks,
     metrics: HashMap<Ref<GuestMetrics>, GuestMetricsRecord>,
 }
 
@@ -39,7 +40,9 @@ impl Servers {
         } = loaded;
         self.vbds.extend(vbds);
         self.vifs.extend(vifs);
-        self.vdis.extend(vdis);
+        for (vdi, record) in vdis {
+            self.disks.put(vdi, record);
+        }
         if let Some(guest) = guest {
             self.metrics.insert(vm.guest_metrics.clone(), guest);
         }
@@ -52,6 +55,7 @@ impl Servers {
             return self.remove(vm);
         }
         self.by_uuid.insert(record.uuid, vm.clone());
+        self.disks.owner_comes(record.uuid);
         if let Some(before) = self.vms.insert(vm.clone(), record.clone())
             && before.guest_metrics != record.guest_metrics
         {
@@ -63,6 +67,7 @@ impl Servers {
     pub(super) fn remove(&mut self, vm: &Ref<Vm>) {
         let Some(record) = self.vms.remove(vm) else { return };
         self.by_uuid.remove(&record.uuid);
+        self.disks.owner_goes(record.uuid);
         self.metrics.remove(&record.guest_metrics);
         for vbd in &record.vbds {
             self.vbds.remove(vbd);
@@ -78,15 +83,13 @@ impl Servers {
             vms,
             vbds,
             vifs,
-            vdis,
+            disks,
             metrics,
             ..
         } = self;
         put(vbds, change, |_, vbd| vms.contains_key(&vbd.vm));
         put(vifs, change, |_, vif| vms.contains_key(&vif.vm));
-        put(vdis, change, |is_known, vdi| {
-            is_known || vdi.other_config.contains_key(VM_KEY)
-        });
+        disks.apply(change);
         put(metrics, change, |is_known, _| is_known);
     }
 
@@ -108,7 +111,7 @@ impl Servers {
         let disks: HashSet<_> = on_drives.filter_map(|(_, vbd)| vbd.vdi.non_null()).collect();
         let vdis = disks
             .into_iter()
-            .map(|vdi| of(&self.vdis, vdi))
+            .map(|vdi| Some((vdi.clone(), self.disks.get(vdi)?.clone())))
             .collect::<Option<_>>()?;
         let guest = match record.guest_metrics.non_null() {
             Some(guest) if record.power_state == PowerState::Running => Some(self.metrics.get(guest)?.clone()),
@@ -133,20 +136,20 @@ impl Servers {
     /// Keeps disks that are no server's from now on, such as a template's.
     pub(super) fn keep(&mut self, disks: &[(Ref<Vdi>, VdiRecord)]) {
         for (vdi, record) in disks {
-            self.vdis.entry(vdi.clone()).or_insert_with(|| record.clone());
+            if self.disks.get(vdi).is_none() {
+                self.disks.put(vdi.clone(), record.clone());
+            }
         }
     }
 
     /// A disk that is kept.
     pub(crate) fn disk(&self, vdi: &Ref<Vdi>) -> Option<&VdiRecord> {
-        self.vdis.get(vdi)
+        self.disks.get(vdi)
     }
 
     /// What the own disks of servers that there are may still grow by on an SR: what a thin disk does not use yet, it was promised.
     pub(crate) fn promised(&self, sr: &Ref<Sr>) -> u64 {
-        let own = self.vdis.values().filter(|disk| disk.sr == *sr && self.is_own(disk));
-        own.map(|disk| u64::try_from(disk.virtual_size - disk.physical_utilisation).unwrap_or_default())
-            .sum()
+        self.disks.growth(sr)
     }
 
     /// Says whether a server's disk is there that is marked as its own: from then on the SR and [`Servers::promised`] show what it
@@ -155,17 +158,8 @@ impl Servers {
         let Some(record) = self.by_uuid.get(&vm).and_then(|vm| self.vms.get(vm)) else {
             return false;
         };
-        record.vbds.is_empty() || self.vdis.values().any(|disk| names(disk, vm))
+        record.vbds.is_empty() || self.disks.has_of(vm)
     }
-
-    fn is_own(&self, disk: &VdiRecord) -> bool {
-        let owner = disk.other_config.get(VM_KEY).and_then(|vm| vm.parse().ok());
-        owner.is_some_and(|vm: Uuid| self.by_uuid.contains_key(&vm))
-    }
-}
-
-fn names(disk: &VdiRecord, vm: Uuid) -> bool {
-    disk.other_config.get(VM_KEY).and_then(|owner| owner.parse().ok()) == Some(vm)
 }
 
 fn of<C, R: Clone>(map: &HashMap<Ref<C>, R>, object: &Ref<C>) -> Option<(Ref<C>, R)> {

@@ -122,7 +122,12 @@ async fn reserved(candidates: Vec<Candidate>, of: Ulid) -> Result<Vec<Candidate>
     for mut candidate in candidates {
         let member = Arc::clone(&candidate.member);
         let see = |inventory: &Inventory| {
-            let reserved = ticket::reserved(inventory.board(), candidate.now, of, &inventory.served())?;
+            let reserved = ticket::reserved(
+                inventory.board(),
+                candidate.now,
+                of,
+                &inventory.served(inventory.board()),
+            )?;
             if reserved.ticket.each != candidate.kind.per_server(inventory.fabric()) {
                 return None;
             }

@@ -12,7 +12,7 @@ use super::possible::ever_fits;
 use crate::capacity::{PoolCapacity, Room};
 use crate::error::Error;
 use crate::inventory::{Freshness, Inventory};
-use crate::pool::{Member, Place, UnderWay, Whole, by_pool};
+use crate::pool::{Member, Part, Whole, by_pool};
 use crate::spec::Wish;
 
 /// What is to be expected of a server that is planned.
@@ -63,7 +63,7 @@ pub enum Why {
 /// A server that is planned and not made; it takes its room in later plans of this process as long as this is held.
 #[derive(Debug)]
 pub struct Imagined {
-    _place: Place,
+    _part: Part,
 }
 
 /// Foresees one server.
@@ -138,11 +138,14 @@ fn imagine(pools: &[Whole], found: &[Candidate], cannot: Vec<(String, Box<Error>
         .iter()
         .map(|(candidate, room)| (&room.room, &candidate.kind.need))
         .collect();
-    if let Some((candidate, room)) = least_loaded(&offers).and_then(|at| seen.get(at)) {
-        let first = hosts_in_order(&room.room, &candidate.kind.need).into_iter().next();
-        let host = first.and_then(|at| room.hosts.get(at).cloned());
-        let place = candidate.member.imagined.enter(UnderWay::new(&candidate.kind, host));
-        return Foresight::Fits(Imagined { _place: place });
+    let chosen = least_loaded(&offers).and_then(|at| seen.get(at));
+    let chosen = chosen.and_then(|(candidate, room)| {
+        let first = hosts_in_order(&room.room, &candidate.kind.need).into_iter().next()?;
+        Some((candidate, room.hosts.get(first)?.clone()))
+    });
+    if let Some((candidate, host)) = chosen {
+        let part = candidate.member.imagined.enter(&candidate.kind, host);
+        return Foresight::Fits(Imagined { _part: part });
     }
     let full = seen.iter().map(|(candidate, room)| {
         let pool = candidate.pool();
@@ -158,7 +161,7 @@ fn imagine(pools: &[Whole], found: &[Candidate], cannot: Vec<(String, Box<Error>
     });
     Foresight::Full {
         pools: obstacles.collect(),
-        fit: pools.iter().map(|pool| pool.member.imagined.held()).sum(),
+        fit: pools.iter().map(|pool| pool.member.imagined.all().count()).sum(),
     }
 }
 
@@ -166,6 +169,6 @@ fn imagine(pools: &[Whole], found: &[Candidate], cannot: Vec<(String, Box<Error>
 fn imagined_room(candidate: &Candidate, inventory: &Inventory) -> Room {
     let member = &candidate.member;
     let mut ours = member.ours(inventory);
-    ours.servers.extend(member.imagined.under_way(inventory));
+    ours.imagined = member.imagined.all();
     Room::of(inventory, &member.settings, &candidate.kind, &ours, candidate.now)
 }

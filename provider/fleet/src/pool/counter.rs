@@ -329,12 +329,12 @@ impl Surroundings for Around<'_> {
         self.member.now().await
     }
 
-    async fn look(&self) -> Result<HeldRoom, Error> {
+    async fn look(&self, tickets: &Board) -> Result<HeldRoom, Error> {
         // The picture has to pass this very moment: the tickets were read just before.
         self.member.wrote();
         let now = self.member.now().await?;
         let settings = &self.member.settings;
-        let see = |inventory: &Inventory| HeldRoom::of(inventory, settings, &self.kind, now);
+        let see = |inventory: &Inventory| HeldRoom::of(inventory, settings, &self.kind, tickets, now);
         self.member.live.look(self.member, Freshness::OwnWrites, see).await
     }
 }

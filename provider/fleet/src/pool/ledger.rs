@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use ulid::Ulid;
 use xenapi::{Host, Ref, Sr, Uuid, Vm};
 
+use super::Imagined;
 use crate::capacity::{Kind, Need};
 use crate::inventory::Inventory;
 
@@ -59,11 +60,12 @@ pub(crate) struct VmId {
 }
 
 /// What this process has under way in a pool: its servers, and the tickets that hold their room against others. In its own eyes a
-/// server counts by its entry here, and its ticket not at all.
+/// server counts by its entry here, and its ticket not at all. Servers that are only imagined count for a plan alone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ours {
     pub(crate) servers: Vec<UnderWay>,
     pub(crate) tickets: BTreeSet<Ulid>,
+    pub(crate) imagined: Imagined,
 }
 
 /// Holds a place in the ledger as long as it lives.
@@ -98,17 +100,6 @@ impl Ledger {
             ledger: Arc::clone(self),
             id,
         }
-    }
-
-    /// How many places are held.
-    pub(crate) fn held(&self) -> u32 {
-        let held = self
-            .entries()
-            .entries
-            .values()
-            .filter(|entry| entry.ended.is_none())
-            .count();
-        u32::try_from(held).unwrap_or(u32::MAX)
     }
 
     /// The servers under way, without those that ended and are shown as running by the inventory.

@@ -3,6 +3,7 @@
 mod clock;
 mod counter;
 pub(crate) mod fabric;
+mod imagined;
 mod ledger;
 mod loader;
 mod section;
@@ -21,6 +22,7 @@ use xenapi::{Endpoint, Ref, Token, Uuid, Vm};
 pub(crate) use self::clock::{later, whole_seconds};
 pub(crate) use self::counter::{Answer, Around, Held, Request};
 pub(crate) use self::fabric::{CLASSES, Fabric, HostView};
+pub(crate) use self::imagined::{Imagination, Imagined, Part};
 pub(crate) use self::ledger::{Ledger, Ours, Place, UnderWay};
 pub(crate) use self::loader::{Loaded, marks_of, related};
 pub(crate) use self::section::{Section, Whole, by_pool, pools, sections, serving};
@@ -56,7 +58,7 @@ pub(crate) struct Member {
     pub(crate) settings: PoolSettings,
     pub(crate) ledger: Arc<Ledger>,
     /// Servers that a plan would make.
-    pub(crate) imagined: Arc<Ledger>,
+    pub(crate) imagined: Arc<Imagination>,
     pub(crate) tasks: TaskTracker,
     /// Where this process's servers ask for tickets.
     counter: Counter,
@@ -223,6 +225,7 @@ impl Member {
         Ours {
             servers: self.ledger.under_way(inventory),
             tickets: self.counter.tickets(inventory.board()),
+            imagined: Imagined::default(),
         }
     }
 

@@ -24,11 +24,12 @@ pub trait Surroundings: Sync {
     /// It could not be read.
     fn now(&self) -> impl Future<Output = Result<Timestamp, Error>> + Send;
 
-    /// Looks at the pool's servers. What was seen before the call does not count: the tickets are read first.
+    /// Looks at the pool's servers, as far as these tickets are about them. What was seen before the call does not count: the tickets are
+    /// read first.
     ///
     /// # Errors
     /// They could not be seen.
-    fn look(&self) -> impl Future<Output = Result<Self::Room, Error>> + Send;
+    fn look(&self, tickets: &Board) -> impl Future<Output = Result<Self::Room, Error>> + Send;
 }
 
 /// A ticket that was admitted. Nobody relies on it within [`crate::ticket::MARGIN`] of its end.

@@ -64,7 +64,8 @@ impl<'a, S: Surroundings> Driver<'a, S> {
                     machine.next(Heard::Read(board, now))
                 }
                 Step::Look => {
-                    let room = self.around.look().await.map_err(Halt::Failed)?;
+                    let (tickets, _) = self.seen.get_or_insert_default();
+                    let room = self.around.look(tickets).await.map_err(Halt::Failed)?;
                     machine.next(Heard::Servers(&room))
                 }
                 Step::Add { key, value } => {
@@ -113,7 +114,7 @@ impl Surroundings for Nowhere {
         Ok(Timestamp::MIN)
     }
 
-    async fn look(&self) -> Result<Self, Error> {
+    async fn look(&self, _: &Board) -> Result<Self, Error> {
         Ok(Self)
     }
 }

@@ -345,7 +345,8 @@ pub(super) async fn parts(members: &[Arc<Member>], key: &ReservationKey) -> Resu
         let member = member?;
         let now = member.now().await?;
         let see = |inventory: &Inventory| {
-            let reserved = ticket::reserved(inventory.board(), now, key.id, &inventory.served());
+            let board = inventory.board();
+            let reserved = ticket::reserved(board, now, key.id, &inventory.served(board));
             (Arc::clone(inventory.fabric()), reserved)
         };
         let (fabric, reserved) = member.live.look(&member, Freshness::OwnWrites, see).await?;

@@ -85,11 +85,24 @@ impl Board {
         board
     }
 
-    /// What one server of a ticket needs, whether the ticket is live or not.
-    pub fn needs_of(&self, id: Ulid) -> Option<&PerServer> {
-        self.tickets()
-            .find(|(_, ticket)| ticket.id == id)
-            .map(|(_, ticket)| &ticket.each)
+    /// What one server of each ticket needs, whether the ticket is live or not.
+    pub fn needs(&self) -> BTreeMap<Ulid, &PerServer> {
+        let mut needs = BTreeMap::new();
+        for (_, ticket) in self.tickets() {
+            needs.entry(ticket.id).or_insert(&ticket.each);
+        }
+        needs
+    }
+
+    /// The ids of all tickets, live or not.
+    pub fn ids(&self) -> BTreeSet<Ulid> {
+        self.tickets().map(|(_, ticket)| ticket.id).collect()
+    }
+
+    /// The reservations that tickets are of or draw from, live or not.
+    pub fn reservations(&self) -> BTreeSet<Ulid> {
+        let of = |ticket: &Ticket| ticket.reservation().or(ticket.draws_from());
+        self.tickets().filter_map(|(_, ticket)| of(ticket)).collect()
     }
 
     /// The number for a new ticket; `None` if there is no higher one.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fleet::reservation::{Admission, Desk, Pass, Surroundings, Tidied};
-use fleet::ticket::{Hold, Kind, PerServer, Refusal, Released, Room, Served, Ticket, reserved};
+use fleet::ticket::{Board, Hold, Kind, PerServer, Refusal, Released, Room, Served, Ticket, reserved};
 use fleet::{Error, Uuid};
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -39,7 +39,7 @@ impl Surroundings for Slots {
         Ok(at(NOW))
     }
 
-    async fn look(&self) -> Result<Self, Error> {
+    async fn look(&self, _: &Board) -> Result<Self, Error> {
         Ok(Self(self.0))
     }
 }
@@ -164,7 +164,7 @@ async fn what_is_refused_or_cannot_be_judged_leaves_no_ticket() {
             Ok(at(NOW))
         }
 
-        async fn look(&self) -> Result<Slots, Error> {
+        async fn look(&self, _: &Board) -> Result<Slots, Error> {
             Err(Error::NoPools)
         }
     }

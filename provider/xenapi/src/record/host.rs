@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Pbd, Pif, Sr, TextMap, Vm, class};
+use super::{Pbd, Pif, Sr, TextMap, class};
 use crate::reference::Ref;
 use crate::uuid::Uuid;
 
@@ -27,19 +27,15 @@ class! {
     Host = "host", Host, HostRecord {
         uuid: Uuid = "uuid",
         name_label: String = "name_label",
-        hostname: String = "hostname" or default,
         /// Management address, possibly IPv6 without brackets.
         address: String = "address",
+        hostname: String = "hostname" or default,
         enabled: bool = "enabled",
         metrics: Ref<HostMetrics> = "metrics",
-        control_domain: Ref<Vm> = "control_domain" or default,
         memory_overhead: i64 = "memory_overhead" or default,
         /// Holds `cpu_count`, the number of physical CPUs.
         cpu_info: TextMap = "cpu_info",
-        software_version: TextMap = "software_version" or default,
-        allowed_operations: Vec<String> = "allowed_operations" or default,
         current_operations: TextMap = "current_operations" or default,
-        resident_vms: Vec<Ref<Vm>> = "resident_VMs" or default,
         pbds: Vec<Ref<Pbd>> = "PBDs" or default,
         pifs: Vec<Ref<Pif>> = "PIFs" or default,
         other_config: TextMap = "other_config" or default,

@@ -11,8 +11,6 @@ class! {
     Network = "network", Network, NetworkRecord {
         uuid: Uuid = "uuid",
         name_label: String = "name_label",
-        name_description: String = "name_description" or default,
-        bridge: String = "bridge" or default,
         pifs: Vec<Ref<Pif>> = "PIFs",
         other_config: TextMap = "other_config",
         tags: BTreeSet<String> = "tags" or default,

@@ -61,14 +61,12 @@ class! {
     Sr = "SR", Sr, SrRecord {
         uuid: Uuid = "uuid",
         name_label: String = "name_label",
-        name_description: String = "name_description" or default,
         kind: String = "type",
         content_type: String = "content_type",
         shared: bool = "shared",
         physical_size: i64 = "physical_size",
         physical_utilisation: i64 = "physical_utilisation",
         virtual_allocation: i64 = "virtual_allocation",
-        allowed_operations: Vec<String> = "allowed_operations" or default,
         current_operations: TextMap = "current_operations" or default,
         pbds: Vec<Ref<Pbd>> = "PBDs",
         other_config: TextMap = "other_config",
@@ -108,7 +106,6 @@ class! {
         other_config: TextMap = "other_config",
         sm_config: TextMap = "sm_config" or default,
         tags: BTreeSet<String> = "tags" or default,
-        allowed_operations: Vec<String> = "allowed_operations" or default,
         current_operations: TextMap = "current_operations" or default,
     }
 }

@@ -30,7 +30,6 @@ class! {
         result: String = "result" or default,
         /// Code and parameters of the failure.
         error_info: Vec<String> = "error_info" or default,
-        allowed_operations: Vec<String> = "allowed_operations" or default,
         other_config: TextMap = "other_config" or default,
     }
 }

@@ -51,7 +51,6 @@ class! {
     Vm = "VM", Vm, VmRecord {
         uuid: Uuid = "uuid",
         name_label: String = "name_label",
-        name_description: String = "name_description",
         power_state: PowerState = "power_state",
         is_a_template: bool = "is_a_template",
         is_default_template: bool = "is_default_template" or default,
@@ -78,15 +77,11 @@ class! {
         blocked_operations: TextMap = "blocked_operations" or default,
         /// Task reference to operation.
         current_operations: TextMap = "current_operations" or default,
-        allowed_operations: Vec<String> = "allowed_operations" or default,
         vbds: Vec<Ref<Vbd>> = "VBDs",
         vifs: Vec<Ref<Vif>> = "VIFs",
         metrics: Ref<VmMetrics> = "metrics" or default,
         guest_metrics: Ref<GuestMetrics> = "guest_metrics",
         platform: TextMap = "platform" or default,
-        hvm_boot_params: TextMap = "HVM_boot_params" or default,
-        bios_strings: TextMap = "bios_strings" or default,
-        xenstore_data: TextMap = "xenstore_data" or default,
         ha_restart_priority: String = "ha_restart_priority" or default,
         /// -1 unless running.
         domid: i64 = "domid" or default,
@@ -112,7 +107,6 @@ class! {
         /// `<n>/ip`, `<n>/ipv4/<i>`, `<n>/ipv6/<i>` to address; replaced as a whole.
         networks: TextMap = "networks",
         pv_drivers_detected: bool = "PV_drivers_detected" or default,
-        pv_drivers_version: TextMap = "PV_drivers_version" or default,
         other: TextMap = "other" or default,
         live: bool = "live" or default,
         last_updated: Timestamp = "last_updated" or default,
