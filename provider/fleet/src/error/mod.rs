@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use xenapi::Uuid;
 
+use crate::address::Missed;
 use crate::capacity::PoolCapacity;
 use crate::choices::Choices;
 use crate::lease::format_time;
@@ -48,6 +49,8 @@ pub enum Subject {
     WaitForIp,
     /// The ranges that addresses must be in.
     IpCidrs,
+    /// The ports that must answer.
+    ReadyPorts,
     /// The ttl.
     Ttl,
     /// How a pool is reached.
@@ -276,8 +279,8 @@ pub enum Error {
         /// The last that was seen.
         status: &'static str,
     },
-    /// No clone got a usable address.
-    #[error("no usable address within {} after {attempts} clone(s) in pool {pool:?}: {missed}; {seen}", seconds(.limit))]
+    /// No clone got a usable address, or the ports that were asked for stayed closed.
+    #[error("{} within {} after {attempts} clone(s) in pool {pool:?}: {missed}; {seen}", lacking(*.missed), seconds(.limit))]
     NoAddress {
         /// The pool.
         pool: String,
@@ -286,7 +289,7 @@ pub enum Error {
         /// How long each may take.
         limit: Duration,
         /// The stage that was missed.
-        missed: crate::address::Missed,
+        missed: Missed,
         /// The last addresses seen, or that there were none.
         seen: String,
     },
@@ -452,6 +455,18 @@ impl Error {
     /// Says whether the caller ended the operation.
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Error::Cancelled { .. })
+    }
+}
+
+fn lacking(missed: Missed) -> &'static str {
+    match missed {
+        Missed::PortClosed(_) => "no answer",
+        Missed::NotStarted
+        | Missed::NoAgent
+        | Missed::NoAddress
+        | Missed::OnlyLinkLocal
+        | Missed::WrongFamily
+        | Missed::OutsideCidrs => "no usable address",
     }
 }
 
