@@ -46,6 +46,7 @@ fn path(subject: &Subject) -> Option<Path> {
         Subject::Cpus => "cpus",
         Subject::WaitForIp => "wait_for_ip",
         Subject::IpCidrs => "ip_cidrs",
+        Subject::ReadyPorts => "ready_ports",
         Subject::Ttl => "ttl",
         Subject::None => return None,
     };

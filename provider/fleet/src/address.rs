@@ -34,6 +34,8 @@ pub enum Missed {
     WrongFamily,
     /// Usable ones, none inside `ip_cidrs`.
     OutsideCidrs,
+    /// A usable one, at which nobody answers on this port.
+    PortClosed(u16),
 }
 
 /// Orders NICs: the first is the primary one.

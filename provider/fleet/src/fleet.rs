@@ -16,7 +16,7 @@ use crate::capacity::{self, Capacity};
 use crate::choices::Choices;
 use crate::config::FleetConfig;
 use crate::error::Error;
-use crate::lifecycle::{self, CreateFailure, DeleteReport, Origin, Progress, UpdateFailure, Updated};
+use crate::lifecycle::{self, CreateFailure, DeleteReport, Knock, Origin, Progress, Tcp, UpdateFailure, Updated};
 use crate::list;
 use crate::placement::{self, Outlook};
 use crate::pool::{LOGOUT, Member, Whole, by_pool, pools, sections, serving};
@@ -29,6 +29,7 @@ use crate::view;
 pub struct Fleet {
     members: Vec<Arc<Member>>,
     origin: Origin,
+    knock: Arc<dyn Knock>,
     default_ttl: Duration,
     max_ttl: Duration,
     /// Held while a server's pool is chosen.
@@ -39,6 +40,11 @@ pub struct Fleet {
 impl Fleet {
     /// Makes one; contacts nothing.
     pub fn new(config: FleetConfig) -> Arc<Self> {
+        Self::with_knock(config, Arc::new(Tcp))
+    }
+
+    /// Makes one that tries the ports of new servers in another way.
+    pub fn with_knock(config: FleetConfig, knock: Arc<dyn Knock>) -> Arc<Self> {
         let common = Arc::default();
         let tasks = TaskTracker::new();
         let member = |settings| Arc::new(Member::new(settings, Arc::clone(&common), tasks.clone()));
@@ -48,6 +54,7 @@ impl Fleet {
                 owner: config.owner,
                 version: config.version,
             },
+            knock,
             default_ttl: config.default_ttl,
             max_ttl: config.max_ttl,
             choosing: Mutex::new(()),
@@ -99,7 +106,8 @@ impl Fleet {
         let fleet = Arc::clone(self);
         let made = self.run(async move {
             let spec = Arc::new(spec);
-            let plan = lifecycle::plan(&fleet.members, &fleet.choosing, spec, fleet.origin.clone(), cancel).await;
+            let (origin, knock) = (fleet.origin.clone(), Arc::clone(&fleet.knock));
+            let plan = lifecycle::plan(&fleet.members, &fleet.choosing, spec, origin, knock, cancel).await;
             let plan = plan.map_err(|error| CreateFailure { error, left: None })?;
             lifecycle::create(plan, &steps).await
         });

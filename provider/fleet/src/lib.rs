@@ -7,6 +7,7 @@ mod address;
 mod birth_name;
 mod capacity;
 mod choices;
+mod cloud_init;
 mod config;
 pub mod draft;
 pub mod duration;
@@ -32,12 +33,13 @@ pub use capacity::{
     Capacity, Ceiling, Fit, HostCapacity, HostRoom, Limit, Need, PoolCapacity, PoolRoom, StorageCapacity, StorageRoom,
 };
 pub use choices::Choices;
+pub use cloud_init::CloudInit;
 pub use config::{Duplicates, FleetConfig, NetworkChoice, PoolSettings};
 pub use error::{ConnectionField, Error, Subject, VmName, What};
 pub use fleet::Fleet;
 pub use lifecycle::{
-    CreateFailure, DeleteReport, ExtendError, Extended, Extension, Grounds, KeptDisk, Progress, Recheck, Removed,
-    Renewed, Stage, UpdateFailure, Updated, extend,
+    CreateFailure, DeleteReport, ExtendError, Extended, Extension, Grounds, KeptDisk, Knock, Progress, Recheck,
+    Removed, Renewed, Stage, Tcp, UpdateFailure, Updated, extend,
 };
 pub use placement::{Foresight, Imagined, Obstacle, Outlook, Why};
 pub use reservation::{

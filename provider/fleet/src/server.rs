@@ -57,8 +57,12 @@ pub struct Timings {
     pub configure: f64,
     /// `VM.start`.
     pub start: f64,
+    /// Making and writing the config drive; 0 without one.
+    pub drive: f64,
     /// From the start to a usable address.
     pub address: f64,
+    /// From the address to an answer on all ports that were asked for.
+    pub ports: f64,
 }
 
 /// What made an address slow to come, where that can be seen.
@@ -140,10 +144,12 @@ impl Timings {
             queue,
             clone,
             configure,
+            drive,
             start,
             address,
+            ports,
         } = self;
-        queue + clone + configure + start + address
+        queue + clone + configure + drive + start + address + ports
     }
 }
 

@@ -10,6 +10,7 @@ use regex::Regex;
 use ulid::Ulid;
 use xenapi::Uuid;
 
+use crate::cloud_init::CloudInit;
 use crate::server::PowerState;
 
 /// What a server is cloned from.
@@ -42,7 +43,9 @@ pub struct WaitPolicy {
     pub family: Family,
     /// When not empty, only addresses inside one of these count.
     pub cidrs: Vec<IpNet>,
-    /// How long after the start an address may take.
+    /// TCP ports that must answer at the address.
+    pub ports: Vec<u16>,
+    /// How long after the start address and ports may take.
     pub timeout: Duration,
 }
 
@@ -73,6 +76,8 @@ pub struct ServerSpec {
     pub network: Option<String>,
     /// The MAC address of the primary NIC; the pool's choice without it.
     pub mac_address: Option<String>,
+    /// What cloud-init reads at the first boot; without it there is no config drive.
+    pub cloud_init: Option<CloudInit>,
     /// The user's tags.
     pub tags: BTreeSet<String>,
     /// Start it; else it stays halted, and no address is waited for.

@@ -120,7 +120,7 @@ pub(crate) fn power_state(state: &XenState) -> PowerState {
     }
 }
 
-fn first_disk(loaded: &Loaded) -> Option<&VdiRecord> {
+pub(crate) fn first_disk(loaded: &Loaded) -> Option<&VdiRecord> {
     let drives = loaded
         .vbds
         .iter()

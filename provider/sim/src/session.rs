@@ -66,7 +66,8 @@ pub(crate) async fn login(pool: &Arc<Pool>, user: &str, password: &str, originat
     ))
 }
 
-fn authenticate(pool: &Pool, user: &str, password: &str) -> Option<Role> {
+/// The role of a user whose password is right.
+pub(crate) fn authenticate(pool: &Pool, user: &str, password: &str) -> Option<Role> {
     if user == pool.spec.username {
         return (password == pool.spec.password).then_some(Role::PoolAdmin);
     }

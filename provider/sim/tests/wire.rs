@@ -369,67 +369,6 @@ async fn hanging_and_held_requests() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn disk_images_come_by_put() {
-    let (lab, url) = lab().await;
-    let mut wire = Wire::open(&url).await;
-    let session = wire.login("root", "dynvm-sim").await;
-    let sr = lab.by_name("SR", "local2").await;
-    let task = lab.text("task.create", vec![json!("import"), json!("")]).await;
-    let put = |session: &str| {
-        format!(
-            "PUT /import_raw_vdi?sr_id={sr}&format=raw&task_id={task} HTTP/1.1\r\nHost: x\r\n\
-             Cookie: session_id={session}\r\nContent-Length: 5\r\n\r\nhello"
-        )
-    };
-    assert_eq!(wire.send(put("OpaqueRef:no").as_bytes()).await.unwrap().status, 401);
-    let mut wire = Wire::open(&url).await;
-    let moved = wire.send(put(&session).as_bytes()).await.unwrap();
-    assert_eq!(moved.status, 302);
-    let location = moved
-        .head
-        .split("location: ")
-        .nth(1)
-        .unwrap()
-        .split("\r\n")
-        .next()
-        .unwrap()
-        .to_owned();
-    let member = lab.simulator.pools()[0].member_urls[1].clone();
-    assert!(location.starts_with(&member), "{location}");
-    assert_eq!(
-        Wire::open(&member)
-            .await
-            .send(put(&session).as_bytes())
-            .await
-            .unwrap()
-            .status,
-        200
-    );
-    let mut token = String::new();
-    while lab.text("task.get_status", vec![json!(task)]).await == "pending" {
-        let batch = lab
-            .call(
-                "event.from",
-                vec![json!([format!("task/{task}")]), json!(token), json!(10.0)],
-            )
-            .await;
-        token = batch["token"].as_str().unwrap().to_owned();
-    }
-    let result = lab.text("task.get_result", vec![json!(task)]).await;
-    let disk = lab
-        .record("VDI", result.trim_start_matches("<value>").trim_end_matches("</value>"))
-        .await;
-    assert_eq!(
-        (&disk["name_label"], &disk["SR"], &disk["VBDs"]),
-        (&json!("Imported VDI"), &json!(sr), &json!([]))
-    );
-    assert_eq!(
-        lab.control.disk_content(disk["uuid"].as_str().unwrap()).unwrap(),
-        b"hello"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tls_pools_have_a_certificate_per_host() {
     use tokio_rustls::rustls::pki_types::pem::PemObject;
     use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};

@@ -158,7 +158,9 @@ impl Caller {
     /// Sends content up on the pool's session; never repeated, because what was written of it is not known.
     pub(crate) async fn upload(&self, upload: &Upload<'_>) -> Result<(), Error> {
         let session = self.sessions.get().await?;
-        self.transport.upload(&session.door.endpoint, &session.id, upload).await
+        let members = self.sessions.members();
+        let first = &session.door.endpoint;
+        self.transport.upload(first, &members, &session.id, upload).await
     }
 
     /// Makes one request on the given session, for the long poll that must know on which one it was.

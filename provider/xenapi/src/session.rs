@@ -157,6 +157,11 @@ impl Sessions {
         }
     }
 
+    /// The addresses of the pool's hosts: those that were configured, and those that the pool has named.
+    pub(crate) fn members(&self) -> Vec<Endpoint> {
+        self.state().candidates.in_turn()
+    }
+
     /// Demands that every later login finds this pool.
     pub(crate) fn pin(&self, identity: Uuid) {
         self.state().identity = Some(identity);

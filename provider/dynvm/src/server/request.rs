@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cty::Value;
 use engine::diagnostics::{Diagnostic, Diagnostics};
-use fleet::{Image, LabelChoice, ServerSpec, WaitPolicy, Wish};
+use fleet::{CloudInit, Image, LabelChoice, ServerSpec, WaitPolicy, Wish};
 
 use super::schema::TIMEOUTS;
 use super::state::{cidrs, family};
@@ -28,6 +28,10 @@ pub(super) fn spec(planned: &Value, ip_timeout: Option<Duration>) -> Result<Serv
         storage: text(planned, "storage"),
         network: text(planned, "network"),
         mac_address: text(planned, "mac_address"),
+        cloud_init: CloudInit::new(
+            planned.get("user_data").as_str(),
+            planned.get("network_config").as_str(),
+        ),
         tags: tags(planned),
         is_started: planned.get("power_state").as_str() != Some("halted"),
         wait: wait(planned, ip_timeout),
@@ -38,17 +42,24 @@ pub(super) fn spec(planned: &Value, ip_timeout: Option<Duration>) -> Result<Serv
     })
 }
 
-/// Whether to wait for an address, for which, and how long.
+/// Whether to wait for an address, for which, for which ports at it, and how long.
 pub(super) fn wait(planned: &Value, ip_timeout: Option<Duration>) -> WaitPolicy {
     let is_ip_configured = planned.get("timeouts").get("ip").is_set();
     WaitPolicy {
         for_ip: planned.get("wait_for_ip").as_bool() != Some(false),
         family: family(planned),
         cidrs: cidrs(planned),
+        ports: ports(planned),
         timeout: ip_timeout
             .filter(|_| !is_ip_configured)
             .unwrap_or_else(|| TIMEOUTS.get(planned, "ip")),
     }
+}
+
+/// The ports that must answer (the table has checked that all are).
+fn ports(planned: &Value) -> Vec<u16> {
+    let ports = planned.get("ready_ports").as_list().unwrap_or_default().iter();
+    ports.filter_map(|port| u16::try_from(port.as_u64()?).ok()).collect()
 }
 
 /// The reservation to draw from.

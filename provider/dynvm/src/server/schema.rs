@@ -2,10 +2,12 @@
 
 use cty::{Type, Value};
 use engine::constraint::Constraint;
+use engine::diagnostics::Diagnostics;
 use engine::equality::Equality;
 use engine::rule::Rule;
 use engine::schema::{Attribute, Schema};
 use engine::timeouts::Timeouts;
+use fleet::CloudInit;
 
 /// How long each operation may take when the configuration does not say.
 pub(crate) const TIMEOUTS: Timeouts = Timeouts::new(&[
@@ -14,7 +16,11 @@ pub(crate) const TIMEOUTS: Timeouts = Timeouts::new(&[
         "20m",
         "Creating the server: all attempts, and the wait for the storage repository's turn",
     ),
-    ("ip", "400s", "Waiting for a usable address, in each attempt"),
+    (
+        "ip",
+        "400s",
+        "Waiting for a usable address and for `ready_ports`, in each attempt",
+    ),
     ("read", "1m", "Reading the server"),
     ("update", "15m", "Changing the server in place"),
     ("delete", "10m", "Destroying the server with its disks"),
@@ -22,16 +28,40 @@ pub(crate) const TIMEOUTS: Timeouts = Timeouts::new(&[
 
 /// The table.
 pub(crate) fn table() -> Schema {
-    let attributes = [identity(), size_and_place(), lease(), waiting(), observed()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let attributes = [
+        identity(),
+        size_and_place(),
+        first_boot(),
+        lease(),
+        waiting(),
+        observed(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     Schema::new(attributes)
         .describe(
             "A throw-away VM: cloned from a template, started, waited for, and marked with an owner and an expiry. \
              Destroying it removes the VM, its own disks and its snapshots, and nothing else.",
         )
         .rule(Constraint::exactly_one_of(&["os", "template"]))
+        .rule(Constraint::custom(
+            ports_need_an_address,
+            "`ready_ports` cannot be given with `wait_for_ip = false`.",
+        ))
+}
+
+/// Ports answer at an address, which is there only if it is waited for.
+fn ports_need_an_address(config: &Value) -> Diagnostics {
+    let mut found = Diagnostics::new();
+    if config.get("ready_ports").is_set() && config.get("wait_for_ip").as_bool() == Some(false) {
+        found.error_at(
+            "ready_ports",
+            "Ports without an address",
+            "With `wait_for_ip = false` there is no address at which `ready_ports` could answer. Remove one of them.",
+        );
+    }
+    found
 }
 
 fn identity() -> Vec<Attribute> {
@@ -149,6 +179,35 @@ fn size_and_place() -> Vec<Attribute> {
     ]
 }
 
+fn first_boot() -> Vec<Attribute> {
+    // Null before: made without, or imported. What a guest has read at its first boot is not known then, and no reason to destroy it.
+    let part = |name: &'static str| {
+        Attribute::string(name)
+            .optional()
+            .sensitive()
+            .rule(Rule::custom(fits_on_the_drive, "be at most 1 MiB long"))
+            .replaces_if(|change| !change.prior.is_null(), "there was one before")
+    };
+    vec![
+        part("user_data").describe(
+            "What cloud-init reads at the first boot, such as a `#cloud-config` document. It comes on a config drive of 4 MiB (NoCloud: a FAT volume \
+             `cidata`) beside the server's first disk, which goes with the server; its `meta-data` names the VM's UUID as the instance and the server's \
+             name as the host name. The template needs cloud-init. In the state it is stored as it is; on the VM stands its SHA-256.",
+        ),
+        part("network_config").describe(
+            "The network configuration for cloud-init (`network-config` of NoCloud), on the same drive. Without `user_data` that is empty.",
+        ),
+    ]
+}
+
+/// The drive has room for both parts at their longest.
+fn fits_on_the_drive(text: &Value) -> Result<(), String> {
+    match text.as_str() {
+        Some(text) if text.len() > CloudInit::LONGEST => Err("must be at most 1 MiB long".to_owned()),
+        Some(_) | None => Ok(()),
+    }
+}
+
 fn lease() -> Vec<Attribute> {
     vec![
         Attribute::string("ttl")
@@ -207,11 +266,23 @@ fn waiting() -> Vec<Attribute> {
             .optional()
             .rule(Rule::each(Rule::cidr()))
             .describe("Only addresses inside one of these networks count. Default: all that are not link-local, loopback or multicast."),
+        Attribute::list("ready_ports", Type::Number)
+            .optional()
+            .rule(Rule::no_nulls())
+            .rule(Rule::each(Rule::integer()))
+            .rule(Rule::each(Rule::between(1, 65535)))
+            .describe(
+                "TCP ports that must answer at the address before creating the server ends, tried from the machine that runs Terraform. They share the time \
+                 of `timeouts.ip` with the address.",
+            ),
         Attribute::integer("ip_attempts")
             .optional_computed()
             .default(2)
             .rule(Rule::between(1, 10))
-            .describe("How often to clone: a clone that shows no usable address in time is destroyed and cloned again."),
+            .describe(
+                "How often to clone: a clone that shows no usable address in time, or whose `ready_ports` do not answer in time, is destroyed and cloned \
+                 again.",
+            ),
         Attribute::boolean("keep_on_failure")
             .optional_computed()
             .default(false)
@@ -254,11 +325,13 @@ fn observed() -> Vec<Attribute> {
                 second("queue", "waiting for the storage repository, which clones one at a time"),
                 second("clone", "cloning the template"),
                 second("configure", "on marks, name, size and network"),
+                second("drive", "making and writing the config drive; 0 without one"),
                 second("start", "starting the VM"),
                 second(
                     "address",
                     "from started to a usable address; most of it is the guest's boot and the period of its agent",
                 ),
+                second("ports", "from the address to an answer on all `ready_ports`; 0 without them"),
             ],
         )
         .computed()

@@ -147,8 +147,10 @@ fn seconds(timings: &Timings) -> Value {
         ("queue", second(timings.queue)),
         ("clone", second(timings.clone)),
         ("configure", second(timings.configure)),
+        ("drive", second(timings.drive)),
         ("start", second(timings.start)),
         ("address", second(timings.address)),
+        ("ports", second(timings.ports)),
     ])
 }
 

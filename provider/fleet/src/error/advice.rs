@@ -36,6 +36,10 @@ impl Error {
             Error::CloneUnknown { .. } => "Outcome of the clone is unknown",
             Error::CreateTimeout { .. } => "Creating took too long",
             Error::Timeout { .. } => "Pool took too long",
+            Error::NoAddress {
+                missed: Missed::PortClosed(_),
+                ..
+            } => "Port closed",
             Error::NoAddress { .. } => "No usable address",
             Error::Stopped { .. } => "Server stopped",
             Error::BeingReaped { .. } => "Being reaped",
@@ -87,6 +91,7 @@ impl Error {
             Error::Call { cause, .. } | Error::CloneUnknown { cause, .. } => subject_of_cause(cause),
             Error::NoAddress { missed, .. } => match missed {
                 Missed::OutsideCidrs => Subject::IpCidrs,
+                Missed::PortClosed(_) => Subject::ReadyPorts,
                 Missed::NotStarted
                 | Missed::NoAgent
                 | Missed::NoAddress
@@ -305,5 +310,8 @@ fn hint_of_missed(missed: Missed) -> &'static str {
         Missed::OnlyLinkLocal => "Look at the network's DHCP: the guest gave itself an address.",
         Missed::WrongFamily => "Set ip_family to what the network offers.",
         Missed::OutsideCidrs => "Correct ip_cidrs, or choose another network.",
+        Missed::PortClosed(_) => {
+            "Does a service listen there, and does a firewall let this machine through? Correct ready_ports, or raise the timeouts if it is only slow."
+        }
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use xenapi::Uuid;
 
+use crate::address::Missed;
 use crate::capacity::PoolCapacity;
 use crate::choices::Choices;
 use crate::lease::format_time;
@@ -48,6 +49,8 @@ pub enum Subject {
     WaitForIp,
     /// The ranges that addresses must be in.
     IpCidrs,
+    /// The ports that must answer.
+    ReadyPorts,
     /// The ttl.
     Ttl,
     /// How a pool is reached.
@@ -286,8 +289,8 @@ pub enum Error {
         /// The last that was seen.
         status: &'static str,
     },
-    /// No clone got a usable address.
-    #[error("no usable address within {} after {attempts} clone(s) in pool {pool:?}: {missed}; {seen}", seconds(.limit))]
+    /// No clone got a usable address, or the ports that were asked for stayed closed.
+    #[error("{} within {} after {attempts} clone(s) in pool {pool:?}: {missed}; {seen}", lacking(*.missed), seconds(.limit))]
     NoAddress {
         /// The pool.
         pool: String,
@@ -296,7 +299,7 @@ pub enum Error {
         /// How long each may take.
         limit: Duration,
         /// The stage that was missed.
-        missed: crate::address::Missed,
+        missed: Missed,
         /// The last addresses seen, or that there were none.
         seen: String,
     },
@@ -488,6 +491,18 @@ fn parts(held: &[(String, u32, Timestamp)]) -> String {
     match parts.collect::<Vec<_>>() {
         parts if parts.is_empty() => "what cannot be read now".to_owned(),
         parts => parts.join(", "),
+    }
+}
+
+fn lacking(missed: Missed) -> &'static str {
+    match missed {
+        Missed::PortClosed(_) => "no answer",
+        Missed::NotStarted
+        | Missed::NoAgent
+        | Missed::NoAddress
+        | Missed::OnlyLinkLocal
+        | Missed::WrongFamily
+        | Missed::OutsideCidrs => "no usable address",
     }
 }
 

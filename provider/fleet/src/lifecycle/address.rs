@@ -1,25 +1,26 @@
-//! The sixth phase: a usable address, noticed by events.
+//! The seventh phase: a usable address, noticed by events, and ports that answer there.
 //!
 //! What the guest reports counts only since this start: a clone inherits the addresses of its template in a record that
 //! `VM.start` deletes, and the pool makes a new, empty one as soon as the domain runs, sometimes twice.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use xenapi::{
-    Change, ChangeOp, EventClass, GuestMetrics, GuestMetricsRecord, Interest, Loss, Notice, PowerState, Ref, Vm,
-    VmRecord,
+    Change, ChangeOp, EventClass, GuestMetrics, GuestMetricsRecord, Interest, Loss, Notice, PowerState, Ref,
+    Subscription, Vm, VmRecord,
 };
 
+use super::knock::{Knock, Ports, Tcp};
 use super::plan::Plan;
 use super::{Made, Stage, call};
 use crate::address::{self, Missed, Nic};
 use crate::error::{Error, VmName};
 use crate::pool::{Loaded, Member};
-use crate::server::AddressSource;
+use crate::server::{AddressSource, Timings};
 use crate::spec::WaitPolicy;
 use crate::view;
 
@@ -54,9 +55,16 @@ pub(super) enum Before {
     Counts,
 }
 
-/// Waits until a new server's guest shows an address that counts.
+/// How a guest is followed: by events, and by reads where those show nothing.
+struct Watch {
+    events: Subscription,
+    read_at: Instant,
+    safety_at: Instant,
+    is_lost: bool,
+}
+
+/// Waits until a new server's guest shows an address that counts, and all ports that were asked for answer there.
 pub(super) async fn address(plan: &Plan, made: &mut Made) -> Result<(), Error> {
-    let begun = Instant::now();
     let Some(loaded) = &made.loaded else {
         return Err(Error::Gone {
             pool: plan.pool().to_owned(),
@@ -64,16 +72,31 @@ pub(super) async fn address(plan: &Plan, made: &mut Made) -> Result<(), Error> {
         });
     };
     let name = loaded.name();
+    let ports = Ports::new(&plan.spec.wait.ports);
     let mut guest = Guest::new(&plan.member, &plan.spec.wait, loaded, Before::Stale);
-    let waited = guest.address();
-    let source = plan.bounds.hold(waited, || plan.late(Stage::Address, name)).await?;
-    made.timings.address = begun.elapsed().as_secs_f64();
-    made.address_source = Some(source);
+    let ready = guest.ready(&ports, &*plan.knock, &mut made.timings);
+    let late = || match ports.closed_at() {
+        Some(at) => closed(&plan.member, at, plan.bounds.limit),
+        None => plan.late(Stage::Address, name),
+    };
+    let ready = plan.bounds.hold(ready, late).await;
     let report = guest.report().cloned();
     if let Some(loaded) = &mut made.loaded {
         loaded.guest = report;
     }
+    made.address_source = Some(ready?);
     Ok(())
+}
+
+/// The error of a creation whose time is over while a port is tried.
+fn closed(member: &Member, at: SocketAddr, limit: Duration) -> Error {
+    Error::NoAddress {
+        pool: member.name().to_owned(),
+        attempts: 1,
+        limit,
+        missed: Missed::PortClosed(at.port()),
+        seen: format!("last seen: {}", at.ip()),
+    }
 }
 
 impl<'a> Guest<'a> {
@@ -97,47 +120,96 @@ impl<'a> Guest<'a> {
 
     /// Waits until it shows an address that counts, as long as the policy says.
     pub(super) async fn address(&mut self) -> Result<AddressSource, Error> {
-        let begun = Instant::now();
-        match tokio::time::timeout(self.wait.timeout, self.wait()).await {
-            Ok(waited) => waited,
-            Err(_) => Err(self.no_address(begun)),
+        let timings = &mut Timings::default();
+        self.ready(&Ports::new(&[]), &Tcp, timings).await
+    }
+
+    /// The same, and then until the ports answer there.
+    async fn ready(&mut self, ports: &Ports, knock: &dyn Knock, timings: &mut Timings) -> Result<AddressSource, Error> {
+        let (begun, limit) = (Instant::now(), self.wait.timeout);
+        let steps = async {
+            let mut watch = self.watch()?;
+            let source = self.usable_address(&mut watch).await?;
+            let found = Instant::now();
+            timings.address = (found - begun).as_secs_f64();
+            if !ports.is_empty() {
+                self.answers(&mut watch, ports, knock).await?;
+                timings.ports = found.elapsed().as_secs_f64();
+            }
+            Ok(source)
+        };
+        match tokio::time::timeout(limit, steps).await {
+            Ok(ready) => ready,
+            Err(_) => Err(self.not_ready(begun, ports)),
         }
     }
 
-    async fn wait(&mut self) -> Result<AddressSource, Error> {
+    fn watch(&self) -> Result<Watch, Error> {
         let interest = Interest::object(&self.vm).and_class(EventClass::VmGuestMetrics);
-        let mut events = self.member.client()?.watcher().subscribe(interest);
-        let mut read_at = Instant::now() + SHOWN;
-        let mut safety_at = Instant::now() + SAFETY;
-        let mut is_lost = false;
+        let now = Instant::now();
+        Ok(Watch {
+            events: self.member.client()?.watcher().subscribe(interest),
+            read_at: now + SHOWN,
+            safety_at: now + SAFETY,
+            is_lost: false,
+        })
+    }
+
+    async fn usable_address(&mut self, watch: &mut Watch) -> Result<AddressSource, Error> {
         loop {
-            tokio::select! {
-                biased;
-                notice = events.next() => match notice {
-                    Notice::Change(change) => self.changed(&change)?,
-                    Notice::Reached(_) => {}
-                    Notice::Lost(Loss::Closed) => return Err(Error::Cancelled { left: None }),
-                    Notice::Lost(_) => {
-                        is_lost = true;
-                        read_at = read_at.min(Instant::now() + SHOWN);
-                    }
-                },
-                () = tokio::time::sleep_until(read_at) => {
-                    if is_lost || !self.is_shown() || read_at >= safety_at {
-                        self.read().await?;
-                        is_lost = false;
-                    }
-                    safety_at = Instant::now() + SAFETY;
-                    read_at = safety_at;
-                }
-            }
+            self.follow(watch).await?;
             if let Some(source) = self.usable() {
                 return Ok(source);
             }
-            if self.current.is_some() && self.report().is_none() {
-                read_at = read_at.min(Instant::now() + SHOWN);
+        }
+    }
+
+    /// Waits until the ports answer. The guest is followed meanwhile: another address is tried from the beginning, and a guest that stops
+    /// is waited for no more.
+    async fn answers(&mut self, watch: &mut Watch, ports: &Ports, knock: &dyn Knock) -> Result<(), Error> {
+        loop {
+            let Some(address) = self.best() else {
+                self.follow(watch).await?;
+                continue;
+            };
+            let open = ports.open(knock, address);
+            tokio::pin!(open);
+            while self.best() == Some(address) {
+                tokio::select! {
+                    biased;
+                    () = &mut open => return Ok(()),
+                    followed = self.follow(watch) => followed?,
+                }
             }
         }
+    }
+
+    /// Takes in what is heard or read of it next.
+    async fn follow(&mut self, watch: &mut Watch) -> Result<(), Error> {
+        tokio::select! {
+            biased;
+            notice = watch.events.next() => match notice {
+                Notice::Change(change) => self.changed(&change)?,
+                Notice::Reached(_) => {}
+                Notice::Lost(Loss::Closed) => return Err(Error::Cancelled { left: None }),
+                Notice::Lost(_) => {
+                    watch.is_lost = true;
+                    watch.read_at = watch.read_at.min(Instant::now() + SHOWN);
+                }
+            },
+            () = tokio::time::sleep_until(watch.read_at) => {
+                if watch.is_lost || !self.is_shown() || watch.read_at >= watch.safety_at {
+                    self.read().await?;
+                    watch.is_lost = false;
+                }
+                watch.safety_at = Instant::now() + SAFETY;
+                watch.read_at = watch.safety_at;
+            }
+        }
+        if self.current.is_some() && self.report().is_none() {
+            watch.read_at = watch.read_at.min(Instant::now() + SHOWN);
+        }
+        Ok(())
     }
 
     /// Says whether events have shown how the VM is and what it reports.
@@ -227,6 +299,13 @@ impl<'a> Guest<'a> {
             .unwrap_or_default()
     }
 
+    /// The address that the server will be known by.
+    fn best(&self) -> Option<IpAddr> {
+        let mut usable = self.addresses();
+        usable.retain(|address| address::is_usable(*address));
+        address::choose(&usable, self.wait.family, &self.wait.cidrs, None)
+    }
+
     fn usable(&mut self) -> Option<AddressSource> {
         let wait = self.wait;
         let report = self.report()?;
@@ -248,15 +327,17 @@ impl<'a> Guest<'a> {
         }
     }
 
-    fn no_address(&self, begun: Instant) -> Error {
+    fn not_ready(&self, begun: Instant, ports: &Ports) -> Error {
         let addresses = self.addresses();
         let wait = self.wait;
         let has_agent = self
             .report()
             .is_some_and(|report| report.pv_drivers_detected || !report.networks.is_empty());
-        let missed = match address::missed(has_agent, &addresses, wait.family, &wait.cidrs) {
-            Some(missed) if self.is_running => missed,
-            Some(_) | None => Missed::NotStarted,
+        let missed = address::missed(has_agent, &addresses, wait.family, &wait.cidrs);
+        let missed = match (missed, ports.closed_at()) {
+            (Some(missed), _) if self.is_running => missed,
+            (None, Some(at)) if self.is_running => Missed::PortClosed(at.port()),
+            (Some(_) | None, _) => Missed::NotStarted,
         };
         let seen: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         Error::NoAddress {
@@ -282,6 +363,7 @@ impl std::fmt::Display for Missed {
             Missed::OnlyLinkLocal => "only link-local addresses",
             Missed::WrongFamily => "no address of the family asked for",
             Missed::OutsideCidrs => "outside ip_cidrs",
+            Missed::PortClosed(port) => return write!(f, "port {port} closed"),
         })
     }
 }

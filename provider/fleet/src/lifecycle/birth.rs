@@ -7,6 +7,7 @@ use xenapi::{Ref, Uuid, Vdi, VdiRecord, VmRecord};
 
 use super::plan::Plan;
 use super::{Made, Stage, call};
+use crate::cloud_init::CloudInit;
 use crate::error::{Error, VmName};
 use crate::lease::{Confirmation, DISK_KEY, Mark, SPEC_KEY, SpecRecord, VM_KEY, is_reserved};
 use crate::pool::{Loaded, marks_of};
@@ -153,7 +154,7 @@ fn inscription(plan: &Plan, made: &Made, vm: Uuid) -> Inscription {
         os: plan.spec.image.os().map(str::to_owned),
         provider: plan.origin.version.clone(),
         created_at: made.created_at,
-        user_data: None,
+        user_data: plan.spec.cloud_init.as_ref().map(CloudInit::hash),
         ticket: plan.ticket,
         reservation: plan.spec.reservation,
     };

@@ -9,7 +9,7 @@ use xenapi::PowerState;
 
 use super::plan::Plan;
 use super::remove::reload;
-use super::{Bounds, Made, address, birth, clone, configure, finish, start, undo};
+use super::{Bounds, Made, address, birth, clone, configure, drive, finish, start, undo};
 use crate::error::{Error, VmName};
 use crate::server::Server;
 
@@ -70,7 +70,7 @@ async fn attempts(plan: &Plan, steps: &UnboundedSender<Progress>) -> Result<Serv
         if !again {
             return Err(ended(plan, made, error, steps).await);
         }
-        tracing::info!(pool = plan.member.name(), attempt, "no usable address: cloning again");
+        tracing::info!(pool = plan.member.name(), attempt, "not ready in time: cloning again");
         if let Err(undone) = undo(plan, &made, steps).await {
             return Err(not_undone(plan, made, error, undone).await);
         }
@@ -87,6 +87,7 @@ async fn phases(plan: &Plan, made: &mut Option<Made>, steps: &UnboundedSender<Pr
     let exists = |made: &Made| tell(steps, made.server(&plan.fabric).map(Progress::Exists));
     born(plan, made).await?;
     exists(made);
+    drive::drive(plan, made).await?;
     begun(plan, made).await?;
     exists(made);
     if plan.spec.is_started && plan.spec.wait.for_ip {

@@ -9,9 +9,11 @@
 //!   |          |
 //!   |      configure         no template any more, its shape, its NIC (beside the reading)
 //!   |          |
+//!   |        drive           its config drive, if it is given user data: made, attached, written
+//!   |          |
 //!   |        start           its real name; runs
 //!   |          |
-//!   |       address ------>  none in time: undone, cloned again (ip_attempts)
+//!   |       address ------>  none in time, or its ports are closed: undone, cloned again (ip_attempts)
 //!   |          |        |
 //!   |        finish     |    the lease replaces the creation lease; the last read is what the caller gets
 //!   |          |        |
@@ -33,8 +35,10 @@ mod clone;
 mod configure;
 mod create;
 mod delete;
+mod drive;
 mod extend;
 mod finish;
+mod knock;
 mod marks;
 mod own;
 mod plan;
@@ -62,6 +66,7 @@ pub use self::create::{CreateFailure, Progress};
 pub use self::delete::DeleteReport;
 pub(crate) use self::delete::delete;
 pub use self::extend::{ExtendError, Extended, Extension, extend};
+pub use self::knock::{Knock, Tcp};
 pub(crate) use self::own::passes_for_own;
 pub(crate) use self::plan::{Origin, full_copy, plan};
 pub use self::reap::{Grounds, Removed};
@@ -92,6 +97,8 @@ pub enum Stage {
     Birth,
     /// Setting name, shape and NIC.
     Configure,
+    /// Writing the config drive.
+    Drive,
     /// Starting.
     Start,
     /// Waiting for an address.
@@ -218,6 +225,7 @@ impl fmt::Display for Stage {
             Stage::Clone => "still cloning",
             Stage::Birth => "still writing its marks",
             Stage::Configure => "still being configured",
+            Stage::Drive => "still writing its config drive",
             Stage::Start => "still starting",
             Stage::Address => "still without a usable address",
             Stage::Finish => "still writing its lease",

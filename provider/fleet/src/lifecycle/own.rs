@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use xenapi::{Filter, Pool, Ref, Sr, SrRecord, Uuid, Vbd, VbdRecord, VbdType, Vdi, VdiRecord, VdiType, Vm};
 
 use super::call;
+use super::site::of_control_domains;
 use crate::error::Error;
 use crate::lease::{DISK_KEY, VM_KEY};
 use crate::pool::Loaded;
@@ -32,6 +33,9 @@ pub(super) struct Judge<'a> {
     whose: &'a Whose,
     /// Copies of own disks that have taken their place: reverting to a snapshot makes them, and destroys the others.
     heirs: BTreeSet<Ref<Vdi>>,
+    /// Drives by which control domains have the VM's disks for a moment: one whose config drive was being written when its creation
+    /// failed.
+    passing: BTreeSet<Ref<Vbd>>,
 }
 
 impl<'a> Judge<'a> {
@@ -47,6 +51,7 @@ impl<'a> Judge<'a> {
             storage,
             whose,
             heirs: heirs(client, loaded).await?,
+            passing: passing(client, loaded).await?,
         })
     }
 
@@ -55,7 +60,13 @@ impl<'a> Judge<'a> {
         if !self.is_own(vdi, disk) {
             return Some(self.whose_instead(disk));
         }
-        let drives: BTreeSet<&Ref<Vbd>> = self.loaded.vbds.iter().map(|(vbd, _)| vbd).collect();
+        let drives = self
+            .loaded
+            .vbds
+            .iter()
+            .map(|(vbd, _)| vbd)
+            .chain(&self.passing)
+            .collect();
         if !is_only_on(disk, &drives) {
             return Some("another VM uses it".to_owned());
         }
@@ -74,7 +85,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn is_own(&self, vdi: &Ref<Vdi>, disk: &VdiRecord) -> bool {
+    pub(super) fn is_own(&self, vdi: &Ref<Vdi>, disk: &VdiRecord) -> bool {
         let vm = self.loaded.vm.uuid;
         if is_marked_as_of(disk, vm) || names_vm(disk, vm) && self.heirs.contains(vdi) {
             return true;
@@ -186,6 +197,19 @@ async fn heirs(client: &Pool, loaded: &Loaded) -> Result<BTreeSet<Ref<Vdi>>, Err
         }
     }
     Ok(heirs)
+}
+
+/// The drives by which control domains have some of a VM's disks.
+async fn passing(client: &Pool, loaded: &Loaded) -> Result<BTreeSet<Ref<Vbd>>, Error> {
+    let is_own = |drive: &Ref<Vbd>| loaded.vbds.iter().any(|(vbd, _)| vbd == drive);
+    let drives = loaded.disks().flat_map(|(_, disk)| &disk.vbds);
+    let others: Vec<Ref<Vbd>> = drives.filter(|drive| !is_own(drive)).cloned().collect();
+    if others.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    of_control_domains(client, &others)
+        .await
+        .map_err(call("looking who else has the server's disks", &loaded.name()))
 }
 
 /// The numbers of the drives that a clone was born with, as far as its template tells: the one that the clone's own spec names,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ulid::Ulid;
 use xenapi::{Network, Ref, Sr};
 
-use super::{Bounds, CREATION_GRACE, Stage};
+use super::{Bounds, CREATION_GRACE, Knock, Stage};
 use crate::capacity::{Kind, template_name};
 use crate::error::{Error, VmName};
 use crate::placement::{self, Candidate, Chosen, Looks, Terms, none_fits, passed_over};
@@ -39,6 +39,8 @@ pub(crate) struct Plan {
     pub(super) kind: Kind,
     pub(super) origin: Origin,
     pub(super) bounds: Bounds,
+    /// How ports are tried.
+    pub(super) knock: Arc<dyn Knock>,
     /// Counts until the pool itself shows what the server takes.
     pub(super) place: Place,
     /// The ticket that it is made under.
@@ -78,6 +80,7 @@ pub(crate) async fn plan(
     choosing: &Mutex<()>,
     spec: Arc<ServerSpec>,
     origin: Origin,
+    knock: Arc<dyn Knock>,
     cancel: tokio_util::sync::CancellationToken,
 ) -> Result<Plan, Error> {
     let bounds = Bounds::new(spec.create_timeout, cancel);
@@ -124,6 +127,7 @@ pub(crate) async fn plan(
         kind,
         origin,
         bounds,
+        knock,
         place,
         ticket: held.as_ref().map(Held::ticket),
         held: Mutex::new(held),

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 
 use futures::future::try_join_all;
-use xenapi::{Failure, Outcome, Pool, PowerState, Ref, Sr, SrRecord, Vdi, VdiRecord, Vm};
+use xenapi::{Failure, Filter, Outcome, Pool, PowerState, Ref, Sr, SrRecord, Vdi, VdiRecord, Vm};
 
 use super::call;
+use super::drive::drive_name;
 use super::own::{Judge, Whose, image_keeps, snapshot_keeps};
 use super::protection::unprotect;
 use super::site::{Keeps, KeptDisk, Site, TRIES, gone_is_done};
@@ -101,7 +102,30 @@ impl Removal<'_> {
         }
         let destroyed = own.into_iter().map(|(vdi, record)| self.disk(&judge, vdi, record));
         kept.extend(try_join_all(destroyed).await?.into_iter().flatten());
+        kept.extend(self.stray_drive(&judge).await?);
         Ok(kept)
+    }
+
+    /// Removes a config drive that hangs on nothing: whoever made it died, or gave up, before it was attached. It is looked for behind
+    /// the other disks' destruction, which has waited in the pool for what the SR was doing.
+    async fn stray_drive(&self, judge: &Judge<'_>) -> Result<Vec<KeptDisk>, Error> {
+        let marks = self.loaded.marks();
+        let has_drive = marks.names_itself() && marks.spec().is_some_and(|spec| spec.user_data.is_some());
+        let Ok(named) = Filter::eq("name__label", &drive_name(self.loaded.vm.uuid)) else {
+            return Ok(Vec::new());
+        };
+        if !has_drive {
+            return Ok(Vec::new());
+        }
+        let name = self.loaded.name();
+        let found = self.site.client.vdi().records_where(&named).await;
+        let found = found.map_err(call("looking for the config drive of", &name))?;
+        let is_known = |vdi: &Ref<Vdi>| self.loaded.vdis.iter().any(|(known, _)| known == vdi);
+        let strays = found
+            .iter()
+            .filter(|(vdi, disk)| !is_known(vdi) && judge.is_own(vdi, disk));
+        let destroyed = try_join_all(strays.map(|(vdi, disk)| self.disk(judge, vdi, disk))).await?;
+        Ok(destroyed.into_iter().flatten().collect())
     }
 
     async fn disk(&self, judge: &Judge<'_>, vdi: &Ref<Vdi>, record: &VdiRecord) -> Result<Option<KeptDisk>, Error> {

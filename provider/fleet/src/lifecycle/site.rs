@@ -119,20 +119,21 @@ impl Site<'_> {
         };
         let new: Vec<Ref<Vbd>> = now.vbds.iter().filter(|vbd| !known.contains(vbd)).cloned().collect();
         if !new.is_empty() {
-            let passing = self.of_control_domains(&new).await.map_err(failed)?;
+            let passing = of_control_domains(self.client, &new).await.map_err(failed)?;
             now.vbds.retain(|vbd| !passing.contains(vbd));
         }
         Ok(Some(now))
     }
+}
 
-    async fn of_control_domains(&self, vbds: &[Ref<Vbd>]) -> Result<BTreeSet<Ref<Vbd>>, xenapi::Error> {
-        let drives = self.client.vbd().records_by_ref(vbds).await?;
-        let users: Vec<Ref<Vm>> = drives.iter().map(|(_, vbd)| vbd.vm.clone()).collect();
-        let users = self.client.vm().records_by_ref(&users).await?;
-        let is_of_one = |of: &Ref<Vm>| users.iter().any(|(vm, user)| vm == of && user.is_control_domain);
-        let passing = drives.into_iter().filter(|(_, vbd)| is_of_one(&vbd.vm));
-        Ok(passing.map(|(vbd, _)| vbd).collect())
-    }
+/// Those of some drives that control domains have.
+pub(super) async fn of_control_domains(client: &Pool, vbds: &[Ref<Vbd>]) -> Result<BTreeSet<Ref<Vbd>>, xenapi::Error> {
+    let drives = client.vbd().records_by_ref(vbds).await?;
+    let users: Vec<Ref<Vm>> = drives.iter().map(|(_, vbd)| vbd.vm.clone()).collect();
+    let users = client.vm().records_by_ref(&users).await?;
+    let is_of_one = |of: &Ref<Vm>| users.iter().any(|(vm, user)| vm == of && user.is_control_domain);
+    let passing = drives.into_iter().filter(|(_, vbd)| is_of_one(&vbd.vm));
+    Ok(passing.map(|(vbd, _)| vbd).collect())
 }
 
 impl KeptDisk {

@@ -1,4 +1,4 @@
-//! The fifth phase: the VM starts, on the host that was chosen for it, or on the next one if that refuses.
+//! The sixth phase: the VM starts, on the host that was chosen for it, or on the next one if that refuses.
 //!
 //! `VM.start_on` names the reason of a refusal, and leaves no choice to the pool: so what was placed evenly runs evenly. It needs
 //! vm-power-admin; with less the pool chooses a host by itself (`VM.start`).

@@ -190,7 +190,7 @@ impl Surroundings for Endless {
         Ok(at(NOW))
     }
 
-    async fn look(&self) -> Result<Slots, Error> {
+    async fn look(&self, _: &Board) -> Result<Slots, Error> {
         std::future::pending().await
     }
 }

@@ -17,8 +17,10 @@ fn refused() -> FaultKind {
     }
 }
 
+/// A server with all that one can have, which has little time.
 fn bounded(name: &str) -> ServerSpec {
     let mut bounded = spec(name);
+    bounded.cloud_init = fleet::CloudInit::new(Some("#cloud-config\n"), None);
     bounded.create_timeout = Duration::from_secs(4);
     bounded
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleet::{
-    Changes, CreateFailure, DeleteReport, Error, Family, Fleet, FleetConfig, Image, PoolSettings, PowerState, Progress,
-    Server, ServerKey, ServerSpec, UpdateFailure, WaitPolicy,
+    Changes, CreateFailure, DeleteReport, Error, Family, Fleet, FleetConfig, Image, Knock, PoolSettings, PowerState,
+    Progress, Server, ServerKey, ServerSpec, UpdateFailure, WaitPolicy,
 };
 use sim::{ClockMode, Control, Options, RequestRecord, Simulator, World};
 use tokio_util::sync::CancellationToken;
@@ -59,6 +59,11 @@ impl Lab {
     /// Another process on the same lab.
     pub(crate) fn second(&self) -> Arc<Fleet> {
         fleet(self.settings.clone())
+    }
+
+    /// Another process, which tries ports in its own way.
+    pub(crate) fn knocking(&self, knock: Arc<dyn Knock>) -> Arc<Fleet> {
+        Fleet::with_knock(config(self.settings.clone()), knock)
     }
 
     /// Another process with other settings.
@@ -184,13 +189,17 @@ impl Lab {
 }
 
 fn fleet(pools: Vec<PoolSettings>) -> Arc<Fleet> {
-    Fleet::new(FleetConfig {
+    Fleet::new(config(pools))
+}
+
+fn config(pools: Vec<PoolSettings>) -> FleetConfig {
+    FleetConfig {
         pools,
         default_ttl: Duration::from_secs(12 * 3600),
         max_ttl: Duration::from_secs(24 * 3600),
         owner: "ci/nightly".into(),
         version: "0.1.0".into(),
-    })
+    }
 }
 
 fn settings(pool: sim::PoolAddress) -> PoolSettings {
@@ -237,11 +246,13 @@ pub(crate) fn spec(name: &str) -> ServerSpec {
         storage: None,
         network: None,
         mac_address: None,
+        cloud_init: None,
         tags: BTreeSet::from(["web".to_owned()]),
         wait: WaitPolicy {
             for_ip: true,
             family: Family::Ipv4,
             cidrs: Vec::new(),
+            ports: Vec::new(),
             timeout: Duration::from_secs(20),
         },
         ip_attempts: 1,

@@ -2,27 +2,34 @@
 //!
 //! The answer comes before the data is on the disk; until the task ends, the control domain holds the disk.
 
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, COOKIE, LOCATION};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, LOCATION};
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 
-use super::Server;
 use super::answer::{Cut, Payload, plain};
+use super::{OpenRecord, Server};
 use crate::class::{sr, task, vbd, vdi};
 use crate::clock::Pace;
 use crate::context::Context;
-use crate::control::RequestRecord;
+use crate::control::{FaultKind, HoldPoint, RequestRecord};
 use crate::db::{Cls, Ref};
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::operations;
 use crate::pool::Pool;
 use crate::rbac::Role;
 use crate::session;
 use crate::value::Value;
+
+/// The name under which the transfer is logged, and under which faults strike it.
+const METHOD: &str = "PUT /import_raw_vdi";
 
 pub(super) async fn handle(
     server: &Server,
@@ -34,7 +41,7 @@ pub(super) async fn handle(
         return Ok(plain(StatusCode::NOT_FOUND));
     }
     let Server { pool, hooks, host } = server;
-    let entered = pool.clock.enter();
+    let _entered = pool.clock.enter();
     let length = parts
         .headers
         .get(CONTENT_LENGTH)
@@ -43,7 +50,7 @@ pub(super) async fn handle(
         index: 0,
         pool: pool.name.clone(),
         host: pool.hosts.get(*host).map(|h| h.name.clone()).unwrap_or_default(),
-        method: "PUT /import_raw_vdi".to_owned(),
+        method: METHOD.to_owned(),
         started_us: pool.clock.real_us(),
         ended_us: None,
         request_bytes: length.unwrap_or(0),
@@ -52,32 +59,84 @@ pub(super) async fn handle(
         connection,
         after: None,
     });
-    let response = answer(server, parts, body, length).await;
+    let _record = OpenRecord { server, index };
+    if hooks.is_held_at(index, HoldPoint::Before) {
+        pool.clock.park(hooks.pass(index, HoldPoint::Before)).await;
+    }
+    let fault = hooks.strike(&pool.name, METHOD, parts.uri.query().unwrap_or_default());
+    let response = suffer(server, index, fault, Asked { parts, body, length }).await;
+    if hooks.is_held_at(index, HoldPoint::After) {
+        pool.clock.park(hooks.pass(index, HoldPoint::After)).await;
+    }
     let outcome = response
         .as_ref()
         .map_or("CUT".to_owned(), |r| format!("HTTP {}", r.status().as_u16()));
     hooks.end(index, pool.clock.real_us(), 0, &outcome);
-    drop(entered);
     response
 }
 
-async fn answer(server: &Server, parts: &Parts, body: Incoming, length: Option<u64>) -> Result<Response<Payload>, Cut> {
-    let Server { pool, host, .. } = server;
-    let query = Query::parse(parts.uri.query().unwrap_or_default());
-    let cookie = parts
-        .headers
-        .get(COOKIE)
-        .and_then(|v| v.to_str().ok())
-        .and_then(cookie_session);
-    let Some(session) = query.get("session_id").or(cookie).map(|s| Ref::new(&s)) else {
-        return Ok(plain(StatusCode::UNAUTHORIZED));
-    };
-    let role = pool.with(|state| session::check(state, &session)).map(|s| s.role);
-    match role {
-        Ok(role) if role >= Role::VmAdmin => {}
-        Ok(_) => return Ok(plain(StatusCode::FORBIDDEN)),
-        Err(_) => return Ok(plain(StatusCode::UNAUTHORIZED)),
+/// The request.
+struct Asked<'a> {
+    parts: &'a Parts,
+    body: Incoming,
+    length: Option<u64>,
+}
+
+/// Answers, unless a fault is in the way. What fails as a call does fails in the task: the answer has gone before.
+async fn suffer(
+    server: &Server,
+    index: u64,
+    fault: Option<FaultKind>,
+    asked: Asked<'_>,
+) -> Result<Response<Payload>, Cut> {
+    let pool = &server.pool;
+    match fault {
+        None | Some(FaultKind::Truncate(_) | FaultKind::HalfListing) => answer(server, asked, Write::Well).await,
+        Some(FaultKind::Error { code, params }) => {
+            answer(server, asked, Write::Not(Failure::injected(code, params))).await
+        }
+        Some(FaultKind::ErrorAfter { code, params }) => {
+            answer(server, asked, Write::Badly(Failure::injected(code, params))).await
+        }
+        Some(FaultKind::CutBefore) => Err(Cut),
+        Some(FaultKind::CutAfter) => answer(server, asked, Write::Well).await.and(Err(Cut)),
+        Some(FaultKind::Hang) => {
+            server.hang(index).await;
+            Err(Cut)
+        }
+        Some(FaultKind::Http500) => Ok(plain(StatusCode::INTERNAL_SERVER_ERROR)),
+        Some(FaultKind::Garbage(bytes)) => Ok(Response::new(Payload::whole(bytes))),
+        Some(FaultKind::Delay(ms)) => {
+            pool.clock.sleep(Duration::from_millis(ms), Pace::Work).await;
+            answer(server, asked, Write::Well).await
+        }
+        Some(FaultKind::SessionInvalid) => {
+            if let Some(session) = session_of(asked.parts) {
+                pool.with(|state| session::close(state, &session));
+            }
+            answer(server, asked, Write::Well).await
+        }
     }
+}
+
+/// How the data gets to the disk.
+enum Write {
+    Well,
+    /// Not at all.
+    Not(Failure),
+    /// It does, and the task fails all the same.
+    Badly(Failure),
+}
+
+async fn answer(server: &Server, asked: Asked<'_>, how: Write) -> Result<Response<Payload>, Cut> {
+    let Server { pool, host, .. } = server;
+    let Asked { parts, body, length } = asked;
+    match role(pool, parts) {
+        Some(role) if role >= Role::VmAdmin => {}
+        Some(_) => return Ok(plain(StatusCode::FORBIDDEN)),
+        None => return Ok(plain(StatusCode::UNAUTHORIZED)),
+    }
+    let query = Query::of(parts);
     let Some(length) = length else {
         return Ok(plain(StatusCode::BAD_REQUEST));
     };
@@ -103,6 +162,7 @@ async fn answer(server: &Server, parts: &Parts, body: Incoming, length: Option<u
         data: data.to_bytes(),
         length,
         is_made,
+        how,
     };
     pool.background(import.run());
     let mut response = Response::new(Payload::whole(Bytes::new()));
@@ -111,6 +171,27 @@ async fn answer(server: &Server, parts: &Parts, body: Incoming, length: Option<u
         HeaderValue::from_static("no-cache, no-store"),
     );
     Ok(response)
+}
+
+/// The session that a request names: in its query, or as a cookie.
+fn session_of(parts: &Parts) -> Option<Ref> {
+    let cookie = || cookie_session(parts.headers.get(COOKIE)?.to_str().ok()?);
+    let named = Query::of(parts).get("session_id").or_else(cookie);
+    named.map(|session| Ref::new(&session))
+}
+
+/// Who asks: by a session, or by name and password.
+fn role(pool: &Pool, parts: &Parts) -> Option<Role> {
+    if let Some(session) = session_of(parts) {
+        return pool
+            .with(|state| session::check(state, &session))
+            .map(|session| session.role)
+            .ok();
+    }
+    let header = parts.headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let decoded = BASE64_STANDARD.decode(header.strip_prefix("Basic ")?).ok()?;
+    let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    session::authenticate(pool, user, password)
 }
 
 /// Where the bytes go.
@@ -131,6 +212,10 @@ impl Target {
 struct Query(Vec<(String, String)>);
 
 impl Query {
+    fn of(parts: &Parts) -> Self {
+        Self::parse(parts.uri.query().unwrap_or_default())
+    }
+
     fn parse(text: &str) -> Self {
         let decode = |t: &str| {
             percent_decode_str(&t.replace('+', " "))
@@ -210,11 +295,16 @@ struct Import {
     length: u64,
     /// The task was made here and goes with the import.
     is_made: bool,
+    how: Write,
 }
 
 impl Import {
     async fn run(self) {
-        let outcome = self.write().await;
+        let outcome = match &self.how {
+            Write::Well => self.write().await,
+            Write::Not(failure) => Err(failure.clone()),
+            Write::Badly(failure) => self.write().await.and(Err(failure.clone())),
+        };
         self.ctx.with(|state| {
             task::complete(state, &self.ctx.task, &outcome);
             if self.is_made {

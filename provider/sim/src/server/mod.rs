@@ -36,7 +36,31 @@ pub(crate) struct Server {
     pub(crate) hooks: Arc<Hooks>,
 }
 
+/// The record of a request in hand: when its client hangs up and the work is dropped, it ends as cut.
+struct OpenRecord<'a> {
+    server: &'a Server,
+    index: u64,
+}
+
+impl Drop for OpenRecord<'_> {
+    fn drop(&mut self) {
+        let Server { pool, hooks, .. } = self.server;
+        hooks.abandon(self.index, pool.clock.real_us());
+    }
+}
+
 impl Server {
+    /// Holds a request for as long as faults are in force.
+    async fn hang(&self, index: u64) {
+        let Self { pool, hooks, .. } = self;
+        hooks.hangs(index);
+        let until = hooks.hanging();
+        let end = async {
+            tokio::select! { () = until.cancelled() => {}, () = pool.stop.cancelled() => {} }
+        };
+        pool.clock.park(end).await;
+    }
+
     /// Serves until the simulator ends.
     pub(crate) async fn listen(self, listener: TcpListener) {
         let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Cut, Payload, plain, rpc};
-use super::{Server, import};
+use super::{OpenRecord, Server, import};
 use crate::clock::Pace;
 use crate::control::{FaultKind, HoldPoint, RequestRecord};
 use crate::failure::Failure;
@@ -111,19 +111,6 @@ struct Job {
     request: wire::Request,
     body: Bytes,
     connection: u64,
-}
-
-/// The record of a request in hand: when its client hangs up and the work is dropped, it ends as cut.
-struct OpenRecord<'a> {
-    server: &'a Server,
-    index: u64,
-}
-
-impl Drop for OpenRecord<'_> {
-    fn drop(&mut self) {
-        let Server { pool, hooks, .. } = self.server;
-        hooks.abandon(self.index, pool.clock.real_us());
-    }
 }
 
 /// What to do with the answer once there is one.
@@ -256,13 +243,7 @@ impl Job {
             FaultKind::CutBefore => Err(("CUT".to_owned(), Err(Cut))),
             FaultKind::CutAfter => Ok(After::Cut),
             FaultKind::Hang => {
-                hooks.hangs(index);
-                let until = hooks.hanging();
-                pool.clock
-                    .park(async {
-                        tokio::select! { () = until.cancelled() => {}, () = pool.stop.cancelled() => {} }
-                    })
-                    .await;
+                self.server.hang(index).await;
                 Err(("CUT".to_owned(), Err(Cut)))
             }
             FaultKind::Http500 => Err(("HTTP 500".to_owned(), Ok(plain(StatusCode::INTERNAL_SERVER_ERROR)))),

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::said::{event, events, task};
 use super::server::{Reply, SESSION, Server, failure, ok};
-use crate::{ErrorKind, Failure, Outcome, Ref, Vm, Wire};
+use crate::{ErrorKind, Failure, Outcome, Pool, Ref, Vm, Wire};
 
 const TASK: &str = "OpaqueRef:task";
 const COPY: &str = "Async.VM.copy";
@@ -181,8 +181,10 @@ async fn an_image_goes_to_the_host_that_takes_it_with_the_session_as_a_cookie(wi
     let server = with_import(wire, "success", move || Reply::Found(location.clone())).await;
     let vdi = Ref::new("OpaqueRef:vdi");
     let image = bytes::Bytes::from(vec![b'i'; 4096]);
-    server
-        .pool()
+    let mut config = server.config();
+    config.urls.push(other.endpoint());
+    Pool::new(config)
+        .unwrap()
         .vdi()
         .import_raw(&vdi, image, Duration::from_secs(20))
         .await
@@ -206,6 +208,21 @@ async fn an_image_goes_to_the_host_that_takes_it_with_the_session_as_a_cookie(wi
         assert_eq!(seen.body.len(), 4096);
     }
     assert_eq!((server.count(PUT), other.count(PUT)), (1, 1));
+    server.wait_for("task.destroy", 1).await;
+}
+
+async fn an_image_goes_to_no_host_that_the_pool_does_not_name(wire: Wire) {
+    let stranger = Server::start(wire, |_| Reply::Body(String::new())).await;
+    let location = format!("http://{}/import_raw_vdi?vdi=x", stranger.address);
+    let server = with_import(wire, "success", move || Reply::Found(location.clone())).await;
+    let error = server
+        .pool()
+        .vdi()
+        .import_raw(&Ref::new("OpaqueRef:vdi"), bytes::Bytes::new(), Duration::from_secs(20))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("no host that the pool names"), "{error}");
+    assert_eq!(stranger.seen().len(), 0);
     server.wait_for("task.destroy", 1).await;
 }
 
@@ -247,5 +264,6 @@ over_both_wires!(
     a_dropped_wait_cancels_the_task,
     logout_lets_a_dropped_task_be_cancelled_first,
     an_image_goes_to_the_host_that_takes_it_with_the_session_as_a_cookie,
+    an_image_goes_to_no_host_that_the_pool_does_not_name,
     an_image_that_was_not_written_is_an_error,
 );

@@ -1,7 +1,7 @@
 //! The one transfer that is no call: the content of a disk image goes up by PUT.
 //!
 //! The session travels as a cookie, never in the URL, which proxies and servers log. xapi answers 302 when another host sees the
-//! storage repository; the same request is made there.
+//! storage repository; the same request is made there, if that is a host of the pool: nobody else is shown the session.
 
 use std::time::Duration;
 
@@ -17,8 +17,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::secret::Secret;
 
-/// Where the content goes.
-#[derive(Debug)]
+/// Where the content goes. It may be secret: none of this can be printed.
 pub(crate) struct Upload<'a> {
     pub(crate) method: &'static str,
     /// Reference of the disk image.
@@ -38,8 +37,15 @@ enum Answer {
 const MAX_HOPS: usize = 3;
 
 impl Transport {
-    /// Sends the content to the host that can take it. The data is not yet written when this returns: the task tells.
-    pub(crate) async fn upload(&self, first: &Endpoint, session: &Secret, upload: &Upload<'_>) -> Result<(), Error> {
+    /// Sends the content to the host that can take it, the first or another of the members. The data is not yet written when this
+    /// returns: the task tells.
+    pub(crate) async fn upload(
+        &self,
+        first: &Endpoint,
+        members: &[Endpoint],
+        session: &Secret,
+        upload: &Upload<'_>,
+    ) -> Result<(), Error> {
         let call = Call {
             method: upload.method,
             params: Vec::new(),
@@ -51,7 +57,11 @@ impl Transport {
         for _ in 0..=MAX_HOPS {
             match self.send(&endpoint, session, upload, &call).await? {
                 Answer::Taken => return Ok(()),
-                Answer::Elsewhere(next) => endpoint = next,
+                Answer::Elsewhere(next) if members.contains(&next) => endpoint = next,
+                Answer::Elsewhere(next) => {
+                    let text = format!("it sends the transfer to {next}, which is no host that the pool names");
+                    return Err(self.error(&call, ErrorKind::Malformed(text), Outcome::Rejected));
+                }
             }
         }
         let kind = ErrorKind::Malformed("hosts send the transfer to each other".to_owned());

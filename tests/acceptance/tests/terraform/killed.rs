@@ -46,7 +46,10 @@ fn begin(tool: &Tool, prepare: fn(&Lab)) -> (Lab, Workspace) {
     lab.control().set_clock_offset(POOL, -BEHIND).expect("another clock");
     let workspace = lab.workspace(tool, &[]);
     let provider = lab.provider().only(POOL).to_string();
-    let server = server(&format!("  os  = \"debian12\"\n  ttl = \"{TTL}\""));
+    // With all that a create can make.
+    let server = server(&format!(
+        "  os  = \"debian12\"\n  ttl = \"{TTL}\"\n  user_data = \"#cloud-config\\n\""
+    ));
     workspace.main(&[&provider, &server]);
     (lab, workspace)
 }

@@ -19,6 +19,7 @@ mod drift;
 mod environment;
 mod examples;
 mod failure;
+mod first_boot;
 mod history;
 mod hostile;
 mod idle;

@@ -188,6 +188,56 @@ fn in_no_error() {
     });
 }
 
+/// Letters of user data that each encoding writes in its own way.
+const USER_DATA: &str = "token: Kb5 ü/+&<\">'%=?gähn3";
+
+#[test]
+fn no_user_data_anywhere_but_in_the_state() {
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let provider = lab.provider().to_string();
+        let mut workspace = Workspace::new(tool);
+        let log = workspace.path("logs").join("trace.log").display().to_string();
+        workspace.set("TF_LOG", "TRACE");
+        workspace.set("TF_LOG_PATH", &log);
+        let mut printed = BTreeMap::new();
+        let mut print = |step: &str, outcome: acceptance::Outcome| {
+            printed.insert(step.to_owned(), outcome.to_string().into_bytes());
+        };
+        let module = |data: &str| {
+            let server = crate::server(&format!("  os = \"debian12\"\n  user_data = {}", quoted(data)));
+            workspace.main(&[&provider, &server]);
+        };
+        module(USER_DATA);
+        // Each step of the drive fails once, and each failure has its own words.
+        let refusal = FaultKind::Error {
+            code: "SR_BACKEND_FAILURE_44".to_owned(),
+            params: Vec::new(),
+        };
+        for (method, kind) in [
+            ("VDI.create", refusal.clone()),
+            ("VBD.create", FaultKind::Http500),
+            ("PUT *", refusal),
+            ("PUT *", FaultKind::Http500),
+        ] {
+            lab.control().fault(FaultRule::always(method, kind));
+            print(&format!("{method} fails"), workspace.try_apply().expect_code(1));
+            lab.control().clear_faults();
+        }
+        print("apply", workspace.apply());
+        module(&format!("{USER_DATA} and more"));
+        print("plan", workspace.run(&["plan", "-input=false", "-no-color"]));
+        print("plan as JSON", workspace.run(&["plan", "-input=false", "-json"]));
+        print("show", workspace.run(&["show", "-no-color"]).expect_success());
+        print("replace", workspace.apply());
+        print("destroy", workspace.try_destroy().expect_code(0));
+        let traced = std::fs::read(&log).expect("the log");
+        assert!(holds(&traced, b"VDI.import_raw"), "the transfer is in the log");
+        printed.insert("log".to_owned(), traced);
+        expect_silence(&printed, &BTreeSet::from([USER_DATA.to_owned()]));
+    });
+}
+
 /// A provider whose history is where the variable of that name says.
 fn with_history(lab: &Lab) -> ProviderBlock {
     lab.provider().setting("history = var.history")

@@ -92,14 +92,18 @@ fn check_config(state: &State, vm: &Ref) -> Outcome<()> {
     }
 }
 
-/// Fails when a disk is lost, or written by another VM.
+/// Fails when a disk is lost, written by another VM, or read-only in a guest whose emulated disks cannot be.
 fn check_disks(state: &State, vm: &Ref) -> Outcome<()> {
+    let is_hvm = state.db.get(Cls::Vm, vm, "domain_type")?.as_str() == "hvm";
     for vbd in state.db.get(Cls::Vm, vm, "VBDs")?.refs() {
         let Ok(record) = state.db.record(Cls::Vbd, &vbd) else {
             continue;
         };
         if record.bool("empty") {
             continue;
+        }
+        if is_hvm && record.str("type") != "CD" && record.str("mode") == "RO" {
+            return Err(Failure::new("DISK_VBD_MUST_BE_READWRITE_FOR_HVM", [vbd.as_str()]));
         }
         let vdi = record.reference("VDI");
         let disk = state.db.record(Cls::Vdi, &vdi)?;
