@@ -86,26 +86,22 @@ fn of_drawn(inventory: &Inventory, entry: &UnderWay) -> Coming {
     }
 }
 
-/// What a plan would make, by host; then what it would take of SRs; then of ceilings.
+/// What a plan would make, by host and alias; then what it would take of SRs.
 fn of_imagined(sum: &Imagined) -> Vec<Coming> {
-    let on_hosts = sum.hosts.iter().map(|((host, os), uses)| Coming {
-        cpus: uses.cpus,
-        memory: uses.memory,
+    let on_hosts = sum.places.iter().map(|((host, os), taken)| Coming {
+        cpus: taken.need.cpus,
+        memory: taken.need.memory,
         host: Some(host.clone()),
         os: os.clone(),
-        starting: uses.servers,
+        servers: taken.servers,
+        starting: taken.servers,
         ..Coming::default()
     });
     let of_srs = Coming {
         storage: sum.storage.clone(),
         ..Coming::default()
     };
-    let of_ceilings = sum.servers.iter().map(|(os, servers)| Coming {
-        os: os.clone(),
-        servers: *servers,
-        ..Coming::default()
-    });
-    on_hosts.chain([of_srs]).chain(of_ceilings).collect()
+    on_hosts.chain([of_srs]).collect()
 }
 
 /// What a ticket holds, by host; then what it holds of SRs and under ceilings.

@@ -242,10 +242,7 @@ fn ceilings(inventory: &Inventory, rules: &[CeilingRule], on: Option<&Ref<Host>>
     let held = rules.iter().filter(|rule| rule.host.as_ref() == on);
     let ceiling = |rule: &CeilingRule| Ceiling {
         max: rule.max,
-        present: match on {
-            Some(host) => servers.count_on(host, rule.os.as_ref()),
-            None => servers.count(rule.os.as_ref()),
-        },
+        present: servers.count(rule.os.as_ref(), rule.host.as_ref()),
     };
     held.map(ceiling).collect()
 }

@@ -1,7 +1,7 @@
-//! The servers of dynvm that there are, found by what choices ask for: how many there are in all and of an alias, which are being
-//! created, which were made under a ticket, which draw from a reservation.
+//! The servers of dynvm that there are, found by what choices ask for: how many there are of an alias and on a host, which are
+//! being created, which were made under a ticket, which draw from a reservation.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use ulid::Ulid;
@@ -31,8 +31,9 @@ pub(crate) struct Born {
 #[derive(Debug, Default)]
 pub(crate) struct Births {
     born: HashMap<Ref<Vm>, Born>,
-    by_os: Groups<String, Ref<Vm>>,
-    by_host: Groups<Ref<Host>, Ref<Vm>>,
+    /// How many there are of each alias on each host, none of each included: as many rows as the configuration and the pool have, not as
+    /// servers.
+    counts: BTreeMap<(Option<String>, Option<Ref<Host>>), u32>,
     by_ticket: Groups<Ulid, Ref<Vm>>,
     by_reservation: Groups<Ulid, Ref<Vm>>,
     in_creation: BTreeSet<Ref<Vm>>,
@@ -46,12 +47,7 @@ impl Births {
         }
         self.remove(vm);
         let Some(born) = born else { return };
-        if let Some(os) = &born.os {
-            self.by_os.put(os.clone(), vm.clone());
-        }
-        if let Some(host) = &born.host {
-            self.by_host.put(host.clone(), vm.clone());
-        }
+        *self.counts.entry((born.os.clone(), born.host.clone())).or_default() += 1;
         if let Some(ticket) = born.ticket {
             self.by_ticket.put(ticket, vm.clone());
         }
@@ -67,11 +63,12 @@ impl Births {
     /// Takes a server out.
     pub(super) fn remove(&mut self, vm: &Ref<Vm>) {
         let Some(born) = self.born.remove(vm) else { return };
-        if let Some(os) = &born.os {
-            self.by_os.remove(os, vm);
-        }
-        if let Some(host) = &born.host {
-            self.by_host.remove(host, vm);
+        let row = (born.os, born.host);
+        if let Some(count) = self.counts.get_mut(&row) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&row);
+            }
         }
         if let Some(ticket) = &born.ticket {
             self.by_ticket.remove(ticket, vm);
@@ -87,17 +84,13 @@ impl Births {
         self.born.get(vm)
     }
 
-    /// How many there are: of an alias, or in all.
-    pub(crate) fn count(&self, os: Option<&String>) -> u32 {
-        let count = os.map_or(self.born.len(), |os| self.by_os.count(os));
-        u32::try_from(count).unwrap_or(u32::MAX)
-    }
-
-    /// How many run on a host or are about to: of an alias, or in all.
-    pub(crate) fn count_on(&self, host: &Ref<Host>, os: Option<&String>) -> u32 {
-        let there = self.by_host.of(host).filter_map(|vm| self.born.get(vm));
-        let counted = there.filter(|born| os.is_none() || born.os.as_ref() == os);
-        u32::try_from(counted.count()).unwrap_or(u32::MAX)
+    /// How many there are: of an alias or of any, and on a host or anywhere.
+    pub(crate) fn count(&self, os: Option<&String>, host: Option<&Ref<Host>>) -> u32 {
+        let is_meant = |(of, on): &(Option<String>, Option<Ref<Host>>)| {
+            (os.is_none() || of.as_ref() == os) && (host.is_none() || on.as_ref() == host)
+        };
+        let rows = self.counts.iter().filter(|(row, _)| is_meant(row));
+        rows.map(|(_, count)| count).sum()
     }
 
     /// Those that are being created by their marks, whether the time for it is over or not.
@@ -151,8 +144,6 @@ impl Born {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -161,15 +152,20 @@ mod tests {
         Ref::new(&format!("OpaqueRef:vm-{number}"))
     }
 
+    fn host(number: u8) -> Ref<Host> {
+        Ref::new(&format!("OpaqueRef:host-{number}"))
+    }
+
     fn born() -> impl Strategy<Value = Born> {
         let os = prop::option::of(prop::sample::select(vec!["debian12", "centos7"]));
         let id = || prop::option::of((0_u128..4).prop_map(Ulid));
         let until = prop::option::of((0_i64..3).prop_map(|second| Timestamp::from_second(second).unwrap()));
-        (os, until, id(), id()).prop_map(|(os, creating_until, ticket, reservation)| Born {
+        let on = prop::option::of((0_u8..2).prop_map(host));
+        (os, until, on, id(), id()).prop_map(|(os, creating_until, host, ticket, reservation)| Born {
             vm: Uuid::from_bytes([0; 16]),
             os: os.map(str::to_owned),
             creating_until,
-            host: None,
+            host,
             ticket,
             reservation,
         })
@@ -197,10 +193,12 @@ mod tests {
                     Some(born) => all.insert(vm(number), born),
                     None => all.remove(&vm(number)),
                 };
-                let count = |os: &str| births.count(Some(&os.to_owned()));
-                prop_assert_eq!(births.count(None) as usize, all.len());
-                for os in ["debian12", "centos7"] {
-                    prop_assert_eq!(count(os) as usize, recount(&all, |born| born.os.as_deref() == Some(os)).len());
+                for os in [None, Some("debian12"), Some("centos7")].map(|os| os.map(str::to_owned)) {
+                    for on in [None, Some(host(0)), Some(host(1))] {
+                        let is_meant = |born: &Born| (os.is_none() || born.os == os) && (on.is_none() || born.host == on);
+                        let expect = recount(&all, is_meant).len();
+                        prop_assert_eq!(births.count(os.as_ref(), on.as_ref()) as usize, expect);
+                    }
                 }
                 prop_assert_eq!(refs(births.in_creation()), recount(&all, |born| born.creating_until.is_some()));
                 for id in (0..4).map(Ulid) {

@@ -20,20 +20,22 @@ pub(crate) struct Imagination {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Imagined {
     /// What the servers of each alias, and of none, take of each host.
-    pub(crate) hosts: BTreeMap<(Ref<Host>, Option<String>), OnHost>,
+    pub(crate) places: BTreeMap<(Ref<Host>, Option<String>), Taken>,
     /// Bytes of each SR.
     pub(crate) storage: BTreeMap<Ref<Sr>, u64>,
-    /// How many servers of each alias, and of none.
-    pub(crate) servers: BTreeMap<Option<String>, u32>,
 }
 
-/// What some servers take of a host.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct OnHost {
+/// So many servers, and what they need together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Taken {
     pub(crate) servers: u32,
-    pub(crate) cpus: u32,
-    pub(crate) memory: u64,
+    pub(crate) need: Need,
 }
+
+const NOTHING: Taken = Taken {
+    servers: 0,
+    need: Need { cpus: 0, memory: 0 },
+};
 
 /// One server's part of the sum, which ends with it.
 #[derive(Debug)]
@@ -45,9 +47,8 @@ pub(crate) struct Part {
 #[derive(Debug, Clone)]
 struct Server {
     need: Need,
-    host: Ref<Host>,
+    place: (Ref<Host>, Option<String>),
     storage: BTreeMap<Ref<Sr>, u64>,
-    os: Option<String>,
 }
 
 impl Imagination {
@@ -55,9 +56,8 @@ impl Imagination {
     pub(crate) fn enter(self: &Arc<Self>, kind: &Kind, host: Ref<Host>) -> Part {
         let server = Server {
             need: kind.need,
-            host,
+            place: (host, kind.os.clone()),
             storage: kind.storage.clone(),
-            os: kind.os.clone(),
         };
         self.sum().add(&server);
         Part {
@@ -76,45 +76,32 @@ impl Imagination {
     }
 }
 
-impl Server {
-    /// Where on a host it is added up.
-    fn row(&self) -> (Ref<Host>, Option<String>) {
-        (self.host.clone(), self.os.clone())
-    }
-}
-
 impl Imagined {
     /// How many servers it is.
     pub(crate) fn count(&self) -> u32 {
-        self.servers
-            .values()
-            .fold(0, |sum, servers| sum.saturating_add(*servers))
+        self.places.values().map(|taken| taken.servers).sum()
     }
 
     fn add(&mut self, server: &Server) {
-        let uses = self.hosts.entry(server.row()).or_default();
-        uses.servers += 1;
-        uses.cpus += server.need.cpus;
-        uses.memory += server.need.memory;
+        let taken = self.places.entry(server.place.clone()).or_insert(NOTHING);
+        taken.servers += 1;
+        taken.need.cpus += server.need.cpus;
+        taken.need.memory += server.need.memory;
         for (sr, bytes) in &server.storage {
             *self.storage.entry(sr.clone()).or_default() += bytes;
         }
-        *self.servers.entry(server.os.clone()).or_default() += 1;
     }
 
     fn take_off(&mut self, server: &Server) {
-        if let Some(uses) = self.hosts.get_mut(&server.row()) {
-            uses.servers -= 1;
-            uses.cpus -= server.need.cpus;
-            uses.memory -= server.need.memory;
+        if let Some(taken) = self.places.get_mut(&server.place) {
+            taken.servers -= 1;
+            taken.need.cpus -= server.need.cpus;
+            taken.need.memory -= server.need.memory;
         }
         for (sr, bytes) in &server.storage {
             if let Some(sum) = self.storage.get_mut(sr) {
                 *sum -= bytes;
             }
-        }
-        if let Some(servers) = self.servers.get_mut(&server.os) {
-            *servers -= 1;
         }
     }
 }
@@ -149,9 +136,8 @@ mod tests {
 
     /// Without what is zero: a row that was and one that never was say the same.
     fn rows(mut sum: Imagined) -> Imagined {
-        sum.hosts.retain(|_, uses| *uses != OnHost::default());
+        sum.places.retain(|_, taken| *taken != NOTHING);
         sum.storage.retain(|_, bytes| *bytes > 0);
-        sum.servers.retain(|_, servers| *servers > 0);
         sum
     }
 
