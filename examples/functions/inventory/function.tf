@@ -5,7 +5,7 @@ resource "dynvm_server" "web" {
   tags  = ["web"]
 }
 
-# Written to a file that ends in .json it is what `ansible-playbook -i` reads.
+# Written to a file that ends in .json it is what `ansible-playbook -i` reads. A whole server is sensitive, for its user data; nothing of that is in here.
 output "inventory" {
-  value = provider::dynvm::inventory(dynvm_server.web)
+  value = nonsensitive(provider::dynvm::inventory(dynvm_server.web))
 }

@@ -18,7 +18,8 @@ impl Inventory {
             description: "Makes of servers the text of an inventory file: write it to a file that ends in `.json` and hand that to `ansible-playbook -i`. Each \
                           server is a host by its name (by name and UUID where several have one name) with `ansible_host`, `dynvm_id`, `dynvm_pool` and \
                           `dynvm_expires_at`, and a member of the groups `os_<os>`, `pool_<pool>` and `tag_<tag>` for each of its tags; what a group's name \
-                          cannot hold becomes `_`. Servers without an address are left out."
+                          cannot hold becomes `_`. Servers without an address are left out. What is made of whole `dynvm_server` resources is sensitive, as they \
+                          are for their `user_data`; nothing of that is in the text, and `nonsensitive` says so."
                 .to_owned(),
             parameters: vec![Parameter::new(
                 "servers",
