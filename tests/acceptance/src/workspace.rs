@@ -234,6 +234,13 @@ impl Workspace {
         assert_eq!(outcome.code, Some(0), "a refresh that finds no change\n{outcome}");
     }
 
+    /// Plans a refresh, whatever it finds.
+    #[track_caller]
+    pub fn plan_refresh(&self) -> Outcome {
+        self.run(&["plan", "-refresh-only", "-input=false", "-no-color"])
+            .expect_success()
+    }
+
     #[track_caller]
     fn expect_even_refresh(&self, address: &str) {
         let target = format!("-target={address}");
