@@ -10,7 +10,7 @@ use futures::future::join_all;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use xenapi::Uuid;
+use xenapi::{Host, Ref, Uuid};
 
 use crate::capacity::{self, Capacity};
 use crate::choices::Choices;
@@ -154,11 +154,16 @@ impl Fleet {
             self.check_ttl(ttl).map_err(failed)?;
         }
         let member = self.serving(&key.pool).await.map_err(failed)?;
+        let home = match &changes.reshape {
+            Some(_) => self.home(&key.pool).await.map_err(failed)?,
+            None => None,
+        };
         let (origin, default_ttl, key) = (self.origin.clone(), self.default_ttl, key.clone());
         let asked = lifecycle::Asked {
             changes,
             origin,
             default_ttl,
+            home,
         };
         let updated = self.run(async move { lifecycle::update(&member, &key, &asked, limit, cancel).await });
         updated.await.unwrap_or(Err(failed(Error::Cancelled { left: None })))
@@ -169,7 +174,9 @@ impl Fleet {
     /// # Errors
     /// When the server cannot have the size, no host has it, or the host does not reach what the server needs; when the pool cannot be asked.
     pub async fn may_reshape(&self, key: &ServerKey, wanted: &Reshape) -> Result<(), Error> {
-        lifecycle::possible(self.member(&key.pool)?, key, wanted).await
+        let member = self.serving(&key.pool).await?;
+        let home = self.home(&key.pool).await?;
+        lifecycle::possible(&member, key, wanted, home.as_ref()).await
     }
 
     /// Removes a server with its own disks.
@@ -354,6 +361,13 @@ impl Fleet {
     /// The member that serves the pool of an entry.
     async fn serving(&self, name: &str) -> Result<Arc<Member>, Error> {
         serving(&self.members, self.member(name)?).await
+    }
+
+    /// The only host that servers of an entry are put on; none where it is the whole pool, or where that cannot be told now.
+    async fn home(&self, name: &str) -> Result<Option<Ref<Host>>, Error> {
+        let entry = Arc::clone(self.member(name)?);
+        let section = sections(&self.members, &[entry]).await.into_iter().next();
+        Ok(section.and_then(|section| section.host().ok().flatten().cloned()))
     }
 
     fn member(&self, name: &str) -> Result<&Arc<Member>, Error> {

@@ -478,6 +478,11 @@ impl Error {
         of_call || of_reasons || matches!(self, Error::Unsteady { .. } | Error::TicketLost { .. })
     }
 
+    /// Says whether the pool refused a call because of the user's role.
+    pub(crate) fn is_permission(&self) -> bool {
+        matches!(self, Error::Call { cause, .. } if cause.is_failure(xenapi::Failure::is_permission))
+    }
+
     /// Says whether the caller ended the operation.
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Error::Cancelled { .. })

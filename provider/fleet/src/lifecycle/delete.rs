@@ -129,6 +129,9 @@ fn why_not(vm: &Kind<'_>, marks: &VmMarks, key: &ServerKey) -> Option<String> {
     if let Ownership::Foreign { of } = marks.ownership() {
         return Some(format!("carries the mark of another VM ({of}) and not its own"));
     }
+    if key.request_id.is_none() && marks.ownership() == Ownership::Unmarked {
+        return Some("was imported and never given a lease: it is nobody's but its maker's".to_owned());
+    }
     let spec = marks.spec()?;
     let of_another = key.request_id.filter(|request| *request != spec.request_id)?;
     Some(format!(
@@ -158,13 +161,17 @@ mod tests {
         r#"{"request_id":"00000000000000000000000007","provider":"0.1.0","created_at":"2026-11-20T10:00:00Z"}"#;
 
     fn check(vm: &Kind<'_>, keys: &[(&str, &str)], expect: Option<&str>) {
+        check_of(Some(Ulid(7)), vm, keys, expect);
+    }
+
+    fn check_of(request_id: Option<Ulid>, vm: &Kind<'_>, keys: &[(&str, &str)], expect: Option<&str>) {
         let keys: BTreeMap<&str, &str> = keys.iter().copied().collect();
         let marks = VmMarks::read(&VM.parse().unwrap(), [], keys);
         let key = ServerKey {
             pool: "lab1".into(),
             pool_uuid: OTHER.parse().unwrap(),
             vm: VM.parse().unwrap(),
-            request_id: Some(Ulid(7)),
+            request_id,
         };
         let why = why_not(vm, &marks, &key);
         match (&why, expect) {
@@ -185,6 +192,8 @@ mod tests {
         check(&vm, own, None);
         check(&vm, &[], None);
         check(&vm, &[("dynvm:spec", SPEC)], None);
+        check_of(None, &vm, own, None);
+        check_of(None, &vm, &[], Some("imported and never given a lease"));
         check(
             &vm,
             &[("dynvm:vm", OTHER), ("dynvm:spec", SPEC)],

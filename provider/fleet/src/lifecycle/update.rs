@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::{try_join, try_join_all};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
-use xenapi::{Ref, Vdi, VmRecord};
+use xenapi::{Host, Ref, Vdi, VmRecord};
 
 use super::birth::disk_marks;
 use super::marks::{Change, Subject, added};
@@ -32,6 +32,8 @@ pub(crate) struct Asked {
     pub(crate) changes: Changes,
     pub(crate) origin: Origin,
     pub(crate) default_ttl: Duration,
+    /// The only host that the server may be put on when none is asked for.
+    pub(crate) home: Option<Ref<Host>>,
 }
 
 /// A lease that was changed, as its new mark and the record beside it say.
@@ -97,7 +99,7 @@ pub(crate) async fn update(
     let is_lease_changed = begun.is_ok();
     let (changed, renewed) = match begun {
         Ok((loaded, renewed)) => {
-            let rest = finish(member, key, &loaded, &asked.changes, &bounds);
+            let rest = finish(member, key, &loaded, asked, &bounds);
             (bounds.hold(rest, late).await, renewed)
         }
         Err(error) => (Err(error), None),
@@ -142,13 +144,13 @@ async fn finish(
     member: &Arc<Member>,
     key: &ServerKey,
     loaded: &Loaded,
-    changes: &Changes,
+    asked: &Asked,
     bounds: &Bounds,
 ) -> Result<Server, Error> {
+    let changes = &asked.changes;
     try_join(rename(member, loaded, changes), retag(member, loaded, changes)).await?;
     if let Some(wanted) = &changes.reshape {
-        let fabric = member.fabric().await?;
-        reshape(member, &fabric, loaded, wanted, bounds).await?;
+        reshape(member, key, loaded, wanted, asked.home.as_ref(), bounds).await?;
     }
     member.wrote();
     now(member, key).await?.ok_or_else(|| gone(key))

@@ -130,10 +130,7 @@ impl Candidate {
             fabric: &fabric,
         };
         let storage = section.storage_for(&fabric, wish.storage.as_deref()).await?;
-        let asked = match &wish.host {
-            Some(wanted) => Some(member.resolve(&fabric, |fabric| fabric.find_host(wanted)).await?),
-            None => None,
-        };
+        let asked = member.host_for(&fabric, wish.host.as_deref()).await?;
         let own = section.host()?;
         refusal.of_host(own, asked.as_ref())?;
         let host = asked.as_ref().or(own);

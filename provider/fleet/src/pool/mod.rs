@@ -17,7 +17,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 use tokio_util::task::TaskTracker;
-use xenapi::{Endpoint, Ref, Token, Uuid, Vm};
+use xenapi::{Endpoint, Host, Ref, Token, Uuid, Vm};
 
 pub(crate) use self::clock::{later, whole_seconds};
 pub(crate) use self::counter::{Answer, Around, Held, Request};
@@ -143,6 +143,18 @@ impl Member {
             Ok(Arc::new(fabric))
         };
         self.fabric.get(max_age, take).await
+    }
+
+    /// The host that a name or UUID means, where one is asked for.
+    pub(crate) async fn host_for(
+        self: &Arc<Self>,
+        fabric: &Arc<Fabric>,
+        wanted: Option<&str>,
+    ) -> Result<Option<Ref<Host>>, Error> {
+        match wanted {
+            Some(wanted) => self.resolve(fabric, |fabric| fabric.find_host(wanted)).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Resolves a name in the fabric; what is missing in an old one that nobody keeps is looked for in a new one.

@@ -256,6 +256,77 @@ async fn a_refused_start_gives_the_server_its_size_back() {
 }
 
 #[tokio::test]
+async fn a_size_is_given_back_where_only_one_of_the_two_has_room() {
+    let lab = Lab::small_with(|world: &mut World| {
+        let pool = world.pools.get_mut("lab1").unwrap();
+        pool.vms.clear();
+        pool.hosts["xen11"].memory_gib = 16;
+    })
+    .await;
+    let mut big = spec("web");
+    big.memory_mib = Some(6 * 1024);
+    let server = lab.create(big).await.unwrap();
+    let mut bigger = nothing();
+    bigger.memory_mib = Some(8 * 1024);
+    for method in ["VM.set_memory_limits", "VM.start_on"] {
+        let kind = FaultKind::Error {
+            code: "HOST_NOT_ENOUGH_FREE_MEMORY".into(),
+            params: vec!["1".into(), "0".into()],
+        };
+        lab.control.fault(FaultRule::once(method, kind));
+        let failure = change(&lab, &server, bigger.clone()).await.unwrap_err();
+        assert!(
+            matches!(failure.error, Error::PutBack { .. }),
+            "{method}: {}",
+            failure.error
+        );
+        let now = failure.server.unwrap();
+        assert_eq!(
+            (now.power_state, now.memory_mib),
+            (PowerState::Running, 6 * 1024),
+            "{method}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_start_whose_answers_are_lost_has_the_size_that_was_wanted() {
+    let lab = Lab::small().await;
+    let server = lab.create(spec("web")).await.unwrap();
+    // The start is carried out; its answer, and each look at what became of it, are lost.
+    lab.control.fault(FaultRule::once("VM.start_on", FaultKind::CutAfter));
+    lab.control.fault(FaultRule::once(
+        "VM.get_power_state",
+        FaultKind::Error {
+            code: "INTERNAL_ERROR".into(),
+            params: vec!["injected".into()],
+        },
+    ));
+    let now = change(&lab, &server, cpus(4)).await.unwrap();
+    assert_eq!((now.power_state, now.cpus), (PowerState::Running, 4));
+    assert!(now.ip_address.is_some());
+}
+
+#[tokio::test]
+async fn a_host_that_is_there_no_more_keeps_no_server_from_being_stopped() {
+    let lab = Lab::small().await;
+    let server = lab.create(spec("web")).await.unwrap();
+    for (wanted, expect) in [
+        (Power::Suspended, PowerState::Suspended),
+        (Power::Running, PowerState::Suspended),
+    ] {
+        let mut asked = power(wanted);
+        asked.host = Some("gone".to_owned());
+        let now = change(&lab, &server, asked).await;
+        let now = now.unwrap_or_else(|failure| {
+            assert_eq!(failure.error.subject(), Subject::Host, "{}", failure.error);
+            failure.server.unwrap()
+        });
+        assert_eq!(now.power_state, expect, "{wanted:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_move_that_failed_half_way_is_tried_once_more_and_a_refusal_names_the_host() {
     let lab = two_hosts().await;
     let server = lab.create(spec("web")).await.unwrap();

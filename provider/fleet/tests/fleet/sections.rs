@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleet::{
-    Capacity, CapacityQuery, Duplicates, Error, Fleet, Image, LabelChoice, Limit, ListFilter, PoolSettings,
-    ReservationChanges, ReservationSpec, Server, ServerQuery, ServerSpec, Subject,
+    Capacity, CapacityQuery, Changes, Duplicates, Error, Fleet, Image, LabelChoice, Limit, ListFilter, PoolSettings,
+    Power, ReservationChanges, ReservationSpec, Reshape, Server, ServerQuery, ServerSpec, Subject,
 };
 use sim::World;
 use tokio_util::sync::CancellationToken;
@@ -106,6 +106,54 @@ async fn a_section_places_servers_on_its_host_and_they_keep_its_name() {
             assert_eq!(place(&read), (pool, host), "a refresh shows no difference");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_of_a_section_starts_again_on_its_host_although_others_are_emptier() {
+    let lab = lab_of(2).await;
+    let fleet = sections(&lab, as_they_are);
+    let server = create(&fleet, in_pool("web", "xenhost2")).await.unwrap();
+    create(&fleet, in_pool("other", "xenhost2")).await.unwrap();
+    let changed = async |cpus: Option<u32>, power: Power| {
+        let reshape = Reshape {
+            cpus,
+            memory_mib: None,
+            power: Some(power),
+            host: None,
+            is_moved: false,
+            wait: quick("web").wait,
+        };
+        let changes = Changes {
+            reshape: Some(reshape),
+            ..Changes::default()
+        };
+        let process = sections(&lab, as_they_are);
+        let limit = Duration::from_secs(60);
+        process
+            .update(&server.key(), changes, limit, CancellationToken::new())
+            .await
+    };
+    changed(None, Power::Halted).await.unwrap();
+    let started = changed(Some(4), Power::Running).await.unwrap().server;
+    assert_eq!(place(&started), ("xenhost2", "xen12"));
+    let refused = changed(Some(11), Power::Running).await.unwrap_err().error;
+    assert!(
+        matches!(&refused, Error::Full { pools, .. } if pools[0].pool == "xenhost2"),
+        "{refused}"
+    );
+    let reshape = Reshape {
+        cpus: Some(13),
+        memory_mib: None,
+        power: None,
+        host: None,
+        is_moved: false,
+        wait: quick("web").wait,
+    };
+    let said = sections(&lab, as_they_are)
+        .may_reshape(&server.key(), &reshape)
+        .await
+        .unwrap_err();
+    assert_eq!(said.subject(), Subject::Cpus, "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -119,6 +119,24 @@ fn a_vm_of_a_person_needs_a_ttl_and_stays_what_it_is() {
 }
 
 #[test]
+fn a_vm_that_was_only_imported_is_not_destroyed() {
+    under_each_tool(|tool| {
+        let lab = Lab::standard();
+        let before = lab.world();
+        let vm = foreign(&lab);
+        let lines =
+            "resource \"dynvm_server\" \"a\" {\n  name = \"old-jenkins\"\n  os = \"debian12\"\n  ttl = \"2h\"\n}\n";
+        let taker = lab.workspace(tool, &[lines]);
+        let id = vm.uuid();
+        taker
+            .run(&["import", "-input=false", "-no-color", A, &id])
+            .expect_success();
+        taker.try_destroy().only_error().expect_text("never given a lease");
+        assert_unchanged(&lab, &before);
+    });
+}
+
+#[test]
 fn what_is_no_vm_is_refused() {
     under_each_tool(|tool| {
         let lab = Lab::standard();

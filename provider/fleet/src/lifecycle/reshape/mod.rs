@@ -21,7 +21,7 @@ use std::sync::Arc;
 use xenapi::{Host, PowerState as XenState, Ref};
 
 use self::power::Guest as Powered;
-use self::room::Seat;
+use self::room::kind;
 use self::steps::{Goal, Part, Step, goes_on, steps};
 use super::address::{Before, Guest};
 use super::size::{Size, resize};
@@ -29,14 +29,16 @@ use super::start::Starting;
 use super::{Bounds, call};
 use crate::capacity::Kind;
 use crate::error::Error;
-use crate::pool::{Fabric, Loaded, Member};
-use crate::spec::{Power, Reshape};
+use crate::pool::{Loaded, Member, Place};
+use crate::spec::{Power, Reshape, ServerKey};
 
 pub(crate) use self::room::possible;
 
 /// A server that is being made another one.
 struct Work<'a> {
     member: &'a Arc<Member>,
+    /// The pool's name, or that of a section of it.
+    pool: &'a str,
     loaded: &'a Loaded,
     wanted: &'a Reshape,
     bounds: &'a Bounds,
@@ -46,50 +48,56 @@ struct Work<'a> {
     to: Size,
 }
 
-/// Makes a server what is wanted, step by step.
+/// Makes a server what is wanted, step by step. `home` is the only host that it may be put on when none is asked for.
 pub(super) async fn reshape(
     member: &Arc<Member>,
-    fabric: &Arc<Fabric>,
+    key: &ServerKey,
     loaded: &Loaded,
     wanted: &Reshape,
+    home: Option<&Ref<Host>>,
     bounds: &Bounds,
 ) -> Result<(), Error> {
     if !loaded.marks().claims().is_empty() {
         return Err(Error::BeingReaped {
-            pool: member.name().to_owned(),
+            pool: key.pool.clone(),
             vm: loaded.name(),
         });
     }
-    let host = match &wanted.host {
-        Some(host) => Some(member.resolve(fabric, |fabric| fabric.find_host(host)).await?),
-        None => None,
-    };
+    let is = &loaded.vm.power_state;
     let from = Size::of(&loaded.vm);
+    let to = from.with(wanted.cpus, wanted.memory_mib);
+    let mut goal = Goal {
+        power: wanted.power.unwrap_or_else(|| goes_on(is)),
+        size: if from == to { Part::Stays } else { Part::Changes },
+        moves_to: None,
+    };
+    // A server that is only stopped needs no host, and one that it cannot have any more is in nobody's way.
+    let is_put_somewhere = steps(is, &goal)
+        .iter()
+        .any(|step| matches!(step, Step::Start | Step::Resume));
+    let asked = if wanted.is_moved || is_put_somewhere {
+        member.host_for(&member.fabric().await?, wanted.host.as_deref()).await?
+    } else {
+        None
+    };
+    let moves_to = asked.as_ref().filter(|_| wanted.is_moved);
+    goal.moves_to = moves_to.filter(|host| **host != loaded.vm.resident_on).cloned();
     let work = Work {
         member,
+        pool: &key.pool,
         loaded,
         wanted,
         bounds,
-        host,
+        host: asked.or_else(|| home.cloned()),
         from,
-        to: from.with(wanted.cpus, wanted.memory_mib),
+        to,
     };
-    work.run().await
+    work.run(&goal).await
 }
 
 impl Work<'_> {
-    async fn run(&self) -> Result<(), Error> {
-        let is = &self.loaded.vm.power_state;
-        let goal = Goal {
-            power: self.wanted.power.unwrap_or_else(|| goes_on(is)),
-            size: if self.from == self.to {
-                Part::Stays
-            } else {
-                Part::Changes
-            },
-            moves_to: self.moves_to(),
-        };
-        let todo = steps(is, &goal);
+    async fn run(&self, goal: &Goal) -> Result<(), Error> {
+        let todo = steps(&self.loaded.vm.power_state, goal);
         let is_stopped_for_size = todo.contains(&Step::Stop) && todo.contains(&Step::Size);
         let mut seat = None;
         if todo.contains(&Step::Start) {
@@ -101,7 +109,8 @@ impl Work<'_> {
             self.member.wrote();
             match done {
                 Err(error) if is_stopped_for_size && matches!(step, Step::Size | Step::Start) => {
-                    return Err(self.put_back(error).await);
+                    drop(seat.take());
+                    self.put_back(error).await?;
                 }
                 done => done?,
             }
@@ -109,7 +118,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn step(&self, step: &Step, power: Power, seat: &mut Option<Seat>) -> Result<(), Error> {
+    async fn step(&self, step: &Step, power: Power, seat: &mut Option<Place>) -> Result<(), Error> {
         let name = self.loaded.name();
         let guest = Powered {
             member: self.member,
@@ -130,7 +139,7 @@ impl Work<'_> {
         }
     }
 
-    async fn start(&self, size: Size, seat: Option<Seat>) -> Result<(), Error> {
+    async fn start(&self, size: Size, seat: Option<Place>) -> Result<(), Error> {
         let kind = self.kind(size);
         let seat = match seat {
             Some(seat) => seat,
@@ -141,7 +150,7 @@ impl Work<'_> {
             vm: &self.loaded.reference,
             name: &self.loaded.name(),
             kind: &kind,
-            place: &seat.place,
+            place: &seat,
             bounds: self.bounds,
         };
         starting.run().await
@@ -159,51 +168,42 @@ impl Work<'_> {
         }
     }
 
-    /// The host to move to, if it is another than the one that it runs on.
-    fn moves_to(&self) -> Option<Ref<Host>> {
-        let asked = self.host.as_ref().filter(|_| self.wanted.is_moved);
-        asked.filter(|host| **host != self.loaded.vm.resident_on).cloned()
-    }
-
-    /// What it needs at a size, and which hosts can have it.
     fn kind(&self, size: Size) -> Kind {
-        let mut record = self.loaded.vm.clone();
-        size.put(&mut record);
-        let srs = self.loaded.disks().map(|(_, disk)| disk.sr.clone());
-        let networks = self.loaded.vifs.iter().map(|(_, vif)| vif.network.clone());
-        Kind::new(&record, None, None, None)
-            .of_existing(srs, networks)
-            .on_host(self.host.as_ref())
+        kind(self.loaded, size, self.host.as_ref())
     }
 
-    /// Gives a server that was stopped for a size which the pool refused the size that it had, and starts it again.
-    async fn put_back(&self, error: Error) -> Error {
+    /// Gives a server that was stopped for a size which the pool refused the size that it had, and starts it again; the error says how that went.
+    /// One that runs with the new size after all, because only an answer was lost, is what was wanted.
+    async fn put_back(&self, error: Error) -> Result<(), Error> {
         if matches!(error, Error::Gone { .. } | Error::Cancelled { .. }) {
-            return error;
+            return Err(error);
         }
-        let vm = self.loaded.name();
+        let (error, vm) = (Box::new(error), self.loaded.name());
         match self.runs_again().await {
-            Ok(()) => Error::PutBack {
-                error: Box::new(error),
-                vm,
-            },
-            Err(undo) => Error::NotPutBack {
-                error: Box::new(error),
+            Ok(size) if size == self.to => Ok(()),
+            Ok(_) => Err(Error::PutBack { error, vm }),
+            Err(undo) => Err(Error::NotPutBack {
+                error,
                 vm,
                 undo: Box::new(undo),
-            },
+            }),
         }
     }
 
-    async fn runs_again(&self) -> Result<(), Error> {
+    /// Starts it with its former size, unless it runs; says with which size it does.
+    async fn runs_again(&self) -> Result<Size, Error> {
         let vm = &self.loaded.reference;
         let name = self.loaded.name();
         let record = self.member.client()?.vm().record(vm).await;
         let record = record.map_err(call("reading the server", &name))?;
+        let is = Size::of(&record);
         if record.power_state == XenState::Running {
-            return Ok(());
+            return Ok(is);
         }
-        resize(self.member, vm, &name, Size::of(&record), self.from).await?;
-        self.start(self.from, None).await
+        // The place that was held for the other size is free again.
+        self.member.ledger.is_off(vm);
+        resize(self.member, vm, &name, is, self.from).await?;
+        self.start(self.from, None).await?;
+        Ok(self.from)
     }
 }

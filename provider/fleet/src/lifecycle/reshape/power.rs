@@ -59,17 +59,19 @@ impl Guest<'_> {
         Ok(())
     }
 
-    /// Resumes it on one host, or where the pool wants.
+    /// Resumes it on one host, or where the pool wants; so also where the role does not allow a choice.
     pub(super) async fn resume(&self, host: Option<&Ref<Host>>) -> Result<(), Error> {
-        let client = self.member.client()?;
-        let ask = || async move {
-            let limit = self.bounds.remaining();
-            match host {
-                Some(host) => client.vm().resume_on(self.vm, host, limit).await,
-                None => client.vm().resume(self.vm, limit).await,
+        let calls = self.member.client()?.vm();
+        let doing = "resuming the server";
+        if let Some(host) = host.filter(|_| self.member.may_choose_host()) {
+            let ask = || calls.resume_on(self.vm, host, self.bounds.remaining());
+            match self.bring(&PowerState::Running, doing, ask).await {
+                Err(error) if error.is_permission() => self.member.must_not_choose_host(),
+                resumed => return resumed,
             }
-        };
-        self.bring(&PowerState::Running, "resuming the server", ask).await
+        }
+        let ask = || calls.resume(self.vm, self.bounds.remaining());
+        self.bring(&PowerState::Running, doing, ask).await
     }
 
     pub(super) async fn unpause(&self) -> Result<(), Error> {

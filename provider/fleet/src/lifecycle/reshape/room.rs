@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use xenapi::{Host, Ref};
 
 use super::{Size, Work};
@@ -9,39 +10,27 @@ use crate::capacity::{Kind, PoolCapacity};
 use crate::error::{Error, Subject};
 use crate::inventory::{Freshness, Inventory};
 use crate::placement::{allows, ever_fits, hosts_in_order};
-use crate::pool::{Fabric, Member, Place, UnderWay};
+use crate::pool::{Fabric, Loaded, Member, Place, UnderWay};
 use crate::spec::{Reshape, ServerKey};
 
-/// A host for a server that is about to be started, held against the other servers of this process.
-pub(super) struct Seat {
-    pub(super) place: Place,
-}
-
-/// What a look for a host found.
-enum Found {
-    Host(Ref<Host>),
-    Full(PoolCapacity),
-}
-
 impl Work<'_> {
-    /// Finds a host: the one that it runs on if that has room, else the least loaded. What it takes there now it gives back.
-    pub(super) async fn seat(&self, kind: &Kind) -> Result<Seat, Error> {
+    /// Holds a place against the other servers of this process: on the host that it runs on if that has room, else on the least loaded.
+    /// What it takes there now it gives back.
+    pub(super) async fn seat(&self, kind: &Kind) -> Result<Place, Error> {
         let now = self.member.now().await?;
         let see = |inventory: &Inventory| self.find(inventory, kind, now);
-        match self.member.live.look(self.member, Freshness::OwnWrites, see).await? {
-            Found::Host(host) => {
-                let place = self.member.ledger.enter(UnderWay::new(kind, Some(host)));
-                place.is_vm(&self.loaded.reference, self.loaded.vm.uuid);
-                Ok(Seat { place })
-            }
-            Found::Full(pool) => Err(Error::Full {
-                pools: vec![pool],
-                cause: None,
-            }),
-        }
+        let found = self.member.live.look(self.member, Freshness::OwnWrites, see).await?;
+        let host = found.map_err(|pool| Error::Full {
+            pools: vec![pool],
+            cause: None,
+        })?;
+        let place = self.member.ledger.enter(UnderWay::new(kind, Some(host)));
+        place.is_vm(&self.loaded.reference, self.loaded.vm.uuid);
+        Ok(place)
     }
 
-    fn find(&self, inventory: &Inventory, kind: &Kind, now: jiff::Timestamp) -> Found {
+    /// The host to start on, or the room that there is.
+    fn find(&self, inventory: &Inventory, kind: &Kind, now: Timestamp) -> Result<Ref<Host>, PoolCapacity> {
         let mut room = self.member.room(inventory, kind, now);
         let present = inventory.guests().place_of(&self.loaded.reference);
         if let Some((host, uses)) = &present {
@@ -52,37 +41,42 @@ impl Work<'_> {
             .filter_map(|at| room.hosts.get(at))
             .collect();
         let present = present.and_then(|(host, _)| hosts.iter().copied().find(|known| **known == host));
-        match present.or(hosts.first().copied()) {
-            Some(host) => Found::Host(host.clone()),
-            None => Found::Full(PoolCapacity::new(self.member.name(), &room, &kind.need)),
-        }
+        let host = present.or(hosts.first().copied()).cloned();
+        host.ok_or_else(|| PoolCapacity::new(self.pool, &room, &kind.need))
     }
+}
+
+/// What a server that there is needs at a size, and which hosts can have it.
+pub(super) fn kind(loaded: &Loaded, size: Size, host: Option<&Ref<Host>>) -> Kind {
+    let mut record = loaded.vm.clone();
+    size.put(&mut record);
+    let srs = loaded.disks().map(|(_, disk)| disk.sr.clone());
+    let networks = loaded.vifs.iter().map(|(_, vif)| vif.network.clone());
+    Kind::new(&record, None, None, None)
+        .of_existing(srs, networks)
+        .on_host(host)
 }
 
 /// Says at its setting what can never be of a change: a size that the VM cannot have or that no host has, a host that is not there or does not
 /// see the server's disks and networks.
-pub(crate) async fn possible(member: &Arc<Member>, key: &ServerKey, wanted: &Reshape) -> Result<(), Error> {
+pub(crate) async fn possible(
+    member: &Arc<Member>,
+    key: &ServerKey,
+    wanted: &Reshape,
+    home: Option<&Ref<Host>>,
+) -> Result<(), Error> {
     let (fabric, loaded) = super::super::load(member, key).await?;
     let Some(loaded) = loaded else { return Ok(()) };
-    let pool = member.name();
-    let host = match &wanted.host {
-        Some(host) => Some(member.resolve(&fabric, |fabric| fabric.find_host(host)).await?),
-        None => None,
-    };
-    let vm = &loaded.vm;
-    allows(pool, "server", vm, wanted.cpus, wanted.memory_mib)?;
-    let from = Size::of(vm);
-    let mut record = vm.clone();
-    from.with(wanted.cpus, wanted.memory_mib).put(&mut record);
-    let kind = Kind::new(&record, None, None, None).of_existing(
-        loaded.disks().map(|(_, disk)| disk.sr.clone()),
-        loaded.vifs.iter().map(|(_, vif)| vif.network.clone()),
-    );
-    let kind = kind.on_host(host.as_ref());
+    let pool = key.pool.as_str();
+    allows(pool, "server", &loaded.vm, wanted.cpus, wanted.memory_mib)?;
+    let host = member.host_for(&fabric, wanted.host.as_deref()).await?;
+    let from = Size::of(&loaded.vm);
+    let to = from.with(wanted.cpus, wanted.memory_mib);
+    let kind = kind(&loaded, to, host.as_ref().or(home));
     if let Some(host) = &host {
-        reaches(&fabric, &kind, host)?;
+        reaches(pool, &fabric, &kind, host)?;
     }
-    if record == *vm {
+    if from == to {
         return Ok(());
     }
     let now = member.now().await?;
@@ -91,11 +85,11 @@ pub(crate) async fn possible(member: &Arc<Member>, key: &ServerKey, wanted: &Res
 }
 
 /// Says whether a host has what the server needs, whatever room there is.
-fn reaches(fabric: &Fabric, kind: &Kind, host: &Ref<Host>) -> Result<(), Error> {
+fn reaches(pool: &str, fabric: &Fabric, kind: &Kind, host: &Ref<Host>) -> Result<(), Error> {
     let refuse = |lacking: String| {
         Err(Error::Refused {
             subject: Subject::Host,
-            pool: fabric.pool.clone(),
+            pool: pool.to_owned(),
             reason: format!(
                 "the host {:?} does not see {lacking} of the server, which therefore cannot move there",
                 fabric.host_name(host).unwrap_or_default()
