@@ -3,7 +3,7 @@
 //! What changes a pool runs in a task of its own, which outlives the call that asked for it: a caller that goes away leaves
 //! no step half done.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -33,7 +33,6 @@ pub struct Fleet {
     default_ttl: Duration,
     max_ttl: Duration,
     /// Held while a server's pool is chosen.
-    choosing: Mutex<()>,
     tasks: TaskTracker,
 }
 
@@ -57,7 +56,6 @@ impl Fleet {
             knock,
             default_ttl: config.default_ttl,
             max_ttl: config.max_ttl,
-            choosing: Mutex::new(()),
             tasks,
         })
     }
@@ -107,7 +105,7 @@ impl Fleet {
         let made = self.run(async move {
             let spec = Arc::new(spec);
             let (origin, knock) = (fleet.origin.clone(), Arc::clone(&fleet.knock));
-            let plan = lifecycle::plan(&fleet.members, &fleet.choosing, spec, origin, knock, cancel).await;
+            let plan = lifecycle::plan(&fleet.members, spec, origin, knock, cancel).await;
             let plan = plan.map_err(|error| CreateFailure { error, left: None })?;
             lifecycle::create(plan, &steps).await
         });
@@ -224,7 +222,7 @@ impl Fleet {
 
     /// Says whether a server that is planned will find room, beside all that this process has imagined so far.
     pub async fn foresee(&self, wish: &Wish) -> Outlook {
-        placement::foresee(&self.members, wish, &self.choosing).await
+        placement::foresee(&self.members, wish).await
     }
 
     /// Says how many servers of a kind fit now, by pool, sorted by name.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use ulid::Ulid;
 use xenapi::{Host, Ref, Sr, Vm};
 
-use crate::inventory::{Born, Inventory};
+use crate::inventory::{Born, Inventory, Use};
 use crate::pool::{Fabric, Imagined, Ours, UnderWay};
 use crate::ticket::{self, Hold, PerServer};
 
@@ -50,12 +50,19 @@ pub(super) fn coming(inventory: &Inventory, ours: &Ours, holds: &[Hold], now: Ti
 
 fn of_own(inventory: &Inventory, entry: &UnderWay) -> Coming {
     let vm = entry.vm.as_ref();
-    let is_placed = vm.is_some_and(|vm| inventory.guests().is_placed(&vm.reference));
+    let shown = vm.and_then(|vm| inventory.guests().place_of(&vm.reference));
+    // One that is to start again elsewhere takes nothing there yet.
+    let shown = shown.filter(|(host, _)| entry.host.is_none() || entry.host.as_ref() == Some(host));
+    let uses = shown.as_ref().map_or(Use::default(), |(_, uses)| *uses);
     let has_disks = vm.is_some_and(|vm| inventory.servers().has_own_disk(vm.uuid));
     let is_there = vm.is_some_and(|vm| inventory.guests().servers().get(&vm.reference).is_some());
     Coming {
-        cpus: if is_placed { 0 } else { entry.need.cpus },
-        memory: if is_placed { 0 } else { entry.need.memory },
+        // Of one that is about to grow, what it does not take yet.
+        cpus: entry
+            .need
+            .cpus
+            .saturating_sub(u32::try_from(uses.cpus).unwrap_or(u32::MAX)),
+        memory: entry.need.memory.saturating_sub(uses.memory),
         host: entry.host.clone(),
         storage: if has_disks {
             BTreeMap::new()
@@ -64,7 +71,7 @@ fn of_own(inventory: &Inventory, entry: &UnderWay) -> Coming {
         },
         os: entry.os.clone(),
         servers: u32::from(!is_there),
-        starting: u32::from(!is_placed),
+        starting: u32::from(shown.is_none()),
     }
 }
 

@@ -8,7 +8,9 @@ use ulid::Ulid;
 use xenapi::{Host, PowerState, Ref, Uuid, Vm, VmRecord};
 
 use super::groups::Groups;
-use crate::lease::{Expiry, PREFIX, VmMarks};
+use super::servers::is_marked;
+use crate::lease::Expiry;
+use crate::pool::marks_of;
 
 /// A server of dynvm, as far as it counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,12 +115,10 @@ impl Births {
 impl Born {
     /// The server that a VM's marks make it.
     pub(super) fn of(record: &VmRecord) -> Option<Self> {
-        if !record.other_config.keys().any(|key| key.starts_with(PREFIX)) {
+        if !is_marked(record) {
             return None;
         }
-        let keys = record.other_config.iter();
-        let keys = keys.map(|(key, value)| (key.as_str(), value.as_str()));
-        let marks = VmMarks::read(&record.uuid, record.tags.iter().map(String::as_str), keys);
+        let marks = marks_of(record);
         if !marks.is_managed() {
             return None;
         }

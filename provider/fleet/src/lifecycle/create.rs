@@ -130,6 +130,7 @@ async fn begun(plan: &Plan, made: &mut Made) -> Result<(), Error> {
         PowerState::Running
     } else {
         configure::rename(plan, made).await?;
+        plan.place.stays_halted();
         PowerState::Halted
     };
     if let Some(loaded) = &mut made.loaded {

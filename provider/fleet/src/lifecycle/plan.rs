@@ -77,7 +77,6 @@ impl Plan {
 /// Settles where a server is made.
 pub(crate) async fn plan(
     members: &[Arc<Member>],
-    choosing: &Mutex<()>,
     spec: Arc<ServerSpec>,
     origin: Origin,
     knock: Arc<dyn Knock>,
@@ -103,7 +102,7 @@ pub(crate) async fn plan(
             lasts: bounds.remaining() + CREATION_GRACE,
             owner: origin.owner.clone(),
         };
-        placement::choose(found, choosing, &terms).await
+        placement::choose(found, &terms).await
     };
     let Chosen { candidate, place, held } = bounds.hold(settled, late).await?;
     let Candidate {

@@ -113,7 +113,7 @@ impl Starting<'_> {
 
     /// The pool is full: says so with numbers, where they can be had.
     async fn full(&self, cause: xenapi::Error) -> Error {
-        let room = capacity::room(self.member, self.kind, Freshness::Seen).await;
+        let room = capacity::room(self.member, self.kind, Freshness::OwnWrites).await;
         let pools = room.map(|room| PoolCapacity::new(self.member.name(), &room, &self.kind.need));
         Error::Full {
             pools: pools.into_iter().collect(),

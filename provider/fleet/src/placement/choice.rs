@@ -1,6 +1,6 @@
 //! The choice of one place among candidates, and its entry in the ledger: one step that no other choice of this process comes between.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ulid::Ulid;
@@ -69,17 +69,13 @@ impl Terms {
 }
 
 /// Chooses the least loaded pool and host that has room, and takes a ticket for it.
-pub(crate) async fn choose(
-    mut candidates: Vec<Candidate>,
-    choosing: &Mutex<()>,
-    terms: &Terms,
-) -> Result<Chosen, Error> {
+pub(crate) async fn choose(mut candidates: Vec<Candidate>, terms: &Terms) -> Result<Chosen, Error> {
     if let Some(of) = terms.draws_from {
         candidates = reserved(candidates, of).await?;
     }
     let mut refused = Vec::new();
     for _ in 0..PLACES {
-        let found = with_room(&candidates, choosing, &refused).await;
+        let found = with_room(&candidates, &refused).await;
         let (candidate, place) = match (found, terms.draws_from) {
             // On its own hosts nothing is left.
             (Err(Error::Full { .. }), Some(of)) => return Err(used_up(of)),
@@ -152,11 +148,7 @@ async fn reserved(candidates: Vec<Candidate>, of: Ulid) -> Result<Vec<Candidate>
 }
 
 /// Chooses a place. Full is said only when all that this process has freed is taken into account.
-async fn with_room(
-    candidates: &[Candidate],
-    choosing: &Mutex<()>,
-    refused: &[Ref<Host>],
-) -> Result<(Candidate, Place), Error> {
+async fn with_room(candidates: &[Candidate], refused: &[Ref<Host>]) -> Result<(Candidate, Place), Error> {
     let mut full = None;
     let mut lost = None;
     for freshness in [Freshness::Seen, Freshness::OwnWrites] {
@@ -169,7 +161,7 @@ async fn with_room(
                     Err(error) => lost = Some(error),
                 }
             }
-            match choose_now(&seen, choosing, refused) {
+            match choose_now(&seen, refused) {
                 Choice::Made(candidate, place) => return Ok((*candidate, place)),
                 Choice::Full(rooms) => {
                     full = Some(rooms);
@@ -209,8 +201,8 @@ enum Choice {
     Lost,
 }
 
-fn choose_now(candidates: &[&Candidate], choosing: &Mutex<()>, refused: &[Ref<Host>]) -> Choice {
-    let _choosing = choosing.lock().unwrap_or_else(PoisonError::into_inner);
+fn choose_now(candidates: &[&Candidate], refused: &[Ref<Host>]) -> Choice {
+    let _choosing = candidates.first().map(|candidate| candidate.member.choosing());
     let rooms: Option<Vec<Room>> = candidates
         .iter()
         .map(|candidate| room_now(candidate, refused))
@@ -243,13 +235,15 @@ fn room_now(candidate: &Candidate, refused: &[Ref<Host>]) -> Option<Room> {
     room.map(|room| room.without(refused))
 }
 
-/// The hosts that may be tried instead of one that refused the start, the least loaded first.
+/// The hosts that may be tried instead of one that refused the start, the least loaded first, by a picture of now: what was seen before
+/// the refusal has been proved wrong.
 pub(crate) async fn other_hosts(
     member: &Arc<Member>,
     kind: &Kind,
     tried: &[Ref<Host>],
 ) -> Result<Vec<Ref<Host>>, Error> {
-    let room = capacity::room(member, kind, Freshness::Seen).await?;
+    member.wrote();
+    let room = capacity::room(member, kind, Freshness::OwnWrites).await?;
     let hosts = hosts_in_order(&room.room, &kind.need)
         .into_iter()
         .filter_map(|at| room.hosts.get(at));

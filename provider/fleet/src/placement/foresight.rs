@@ -4,7 +4,7 @@
 //! A server that fits is imagined from then on: it takes its room in the eyes of the next, until whoever holds it lets go, because the
 //! server is made or the plan is over. What is imagined is known to this process only and keeps nobody out.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::candidate::{Candidate, Looks, asked, candidates, none_fits};
 use super::load::{hosts_in_order, least_loaded};
@@ -67,9 +67,9 @@ pub struct Imagined {
 }
 
 /// Foresees one server.
-pub(crate) async fn foresee(members: &[Arc<Member>], wish: &Wish, choosing: &Mutex<()>) -> Outlook {
+pub(crate) async fn foresee(members: &[Arc<Member>], wish: &Wish) -> Outlook {
     let mut unreachable = Vec::new();
-    let foresight = match look(members, wish, choosing, &mut unreachable).await {
+    let foresight = match look(members, wish, &mut unreachable).await {
         Ok(foresight) => foresight,
         Err(error) => Foresight::Never(error),
     };
@@ -79,7 +79,6 @@ pub(crate) async fn foresee(members: &[Arc<Member>], wish: &Wish, choosing: &Mut
 async fn look(
     members: &[Arc<Member>],
     wish: &Wish,
-    choosing: &Mutex<()>,
     unreachable: &mut Vec<(String, Error)>,
 ) -> Result<Foresight, Error> {
     let sections = asked(members, wish).await?;
@@ -111,7 +110,7 @@ async fn look(
             Ok(Foresight::Unknown)
         };
     }
-    Ok(imagine(&by_pool(sections), &found, cannot, choosing))
+    Ok(imagine(&by_pool(sections), &found, cannot))
 }
 
 /// Says whether an error tells nothing of the wish, but that a pool did not answer.
@@ -119,8 +118,8 @@ fn is_silence(error: &Error) -> bool {
     matches!(error, Error::Call { .. } | Error::Unsteady { .. })
 }
 
-fn imagine(pools: &[Whole], found: &[Candidate], cannot: Vec<(String, Box<Error>)>, choosing: &Mutex<()>) -> Foresight {
-    let _choosing = choosing.lock().unwrap_or_else(PoisonError::into_inner);
+fn imagine(pools: &[Whole], found: &[Candidate], cannot: Vec<(String, Box<Error>)>) -> Foresight {
+    let _choosing = found.first().map(|candidate| candidate.member.choosing());
     let seen: Vec<(&Candidate, Room)> = found
         .iter()
         .filter_map(|candidate| {

@@ -15,8 +15,9 @@ use super::Imagined;
 use crate::capacity::{Kind, Need};
 use crate::inventory::Inventory;
 
-/// How long after its end an entry may matter that the inventory does not show: the VM may be gone again by then.
-const LINGERS: Duration = Duration::from_secs(10);
+/// How long after its end an entry may matter that the inventory does not show: longer than a patient follower of events may be behind. One
+/// that is not shown by then is gone again.
+const LINGERS: Duration = Duration::from_secs(20);
 
 /// The servers under way in one pool.
 #[derive(Debug, Default)]
@@ -145,6 +146,12 @@ impl Place {
     /// Says that it has no VM any more: what had been made is gone.
     pub(crate) fn has_no_vm(&self) {
         self.ledger.change(self.id, |entry| entry.server.vm = None);
+    }
+
+    /// Says that it is not started: it takes nothing of a host.
+    pub(crate) fn stays_halted(&self) {
+        let nothing = Need { cpus: 0, memory: 0 };
+        self.ledger.change(self.id, |entry| entry.server.need = nothing);
     }
 
     /// The host that was chosen.

@@ -51,6 +51,8 @@ pub(crate) struct Common {
     identities: Mutex<BTreeMap<Uuid, Weak<Member>>>,
     /// How many VMs were asked for.
     reads: Mutex<Reads>,
+    /// Held while a place is chosen and entered.
+    choosing: Mutex<()>,
 }
 
 /// An entry of the configuration, with a client of its own: a pool of the fleet, unless [another entry serves](section) its pool.
@@ -200,6 +202,11 @@ impl Member {
     /// Reads a VM and what belongs to it, together with all others that are read at the same time.
     pub(crate) async fn load(self: &Arc<Self>, vm: Uuid) -> Result<Option<Arc<Loaded>>, Error> {
         self.loader.load(self, vm).await
+    }
+
+    /// Keeps other choices of this process away from the step in which a place is chosen and entered.
+    pub(crate) fn choosing(&self) -> MutexGuard<'_, ()> {
+        self.common.choosing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The reads of the whole process.

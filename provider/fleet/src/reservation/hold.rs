@@ -280,7 +280,7 @@ async fn changed(
     limit: Duration,
     cancel: &CancellationToken,
 ) {
-    let _hurries: Vec<_> = members.iter().filter_map(|member| member.live.hurry()).collect();
+    let hurries: Vec<_> = members.iter().filter_map(|member| member.live.hurry()).collect();
     let any = moves.iter_mut().map(|pool| Box::pin(pool.changed()));
     tokio::select! {
         () = cancel.cancelled() => {}
@@ -288,6 +288,7 @@ async fn changed(
         () = async {
             // The senders live as long as the pools do.
             let _ = select_all(any).await;
+            drop(hurries);
             tokio::time::sleep(PACE).await;
         } => {}
     }

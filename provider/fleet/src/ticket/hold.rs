@@ -158,7 +158,7 @@ impl<'a> Sight<'a> {
         }
     }
 
-    /// Whether a change asks for nothing but what is held already. Then it need not stand in line behind those who wait.
+    /// Whether a change asks for nothing but what is held already. Then it is not judged by those that came before it.
     fn is_within(&self, ticket: &Ticket, of: Ulid, replaces: u64) -> bool {
         let mut own = self.tickets_of(of).filter(|(at, _)| *at == replaces);
         own.any(|(_, old)| {

@@ -290,6 +290,27 @@ async fn a_size_is_given_back_where_only_one_of_the_two_has_room() {
 }
 
 #[tokio::test]
+async fn of_two_that_grow_at_once_only_as_many_are_stopped_as_there_is_room_for() {
+    let lab = Lab::small_with(|world: &mut World| {
+        let pool = world.pools.get_mut("lab1").unwrap();
+        pool.vms.clear();
+        pool.hosts["xen11"].cpus = 10;
+    })
+    .await;
+    let one = lab.create(spec("one")).await.unwrap();
+    let two = lab.create(spec("two")).await.unwrap();
+    lab.control.reset_requests();
+    let (first, second) = tokio::join!(change(&lab, &one, cpus(8)), change(&lab, &two, cpus(8)));
+    let stopped = operations(&lab).iter().filter(|name| *name == "clean_shutdown").count();
+    assert_eq!(stopped, 1, "{:?}", operations(&lab));
+    let refused = [first, second].into_iter().filter_map(Result::err).collect::<Vec<_>>();
+    assert!(
+        matches!(refused.as_slice(), [failure] if matches!(failure.error, Error::Full { .. })),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_start_whose_answers_are_lost_has_the_size_that_was_wanted() {
     let lab = Lab::small().await;
     let server = lab.create(spec("web")).await.unwrap();

@@ -217,6 +217,12 @@ impl State {
             .retain(|subscriber| subscriber.place.strong_count() > 0);
         self.subscribers.iter().map(|subscriber| &subscriber.mailbox)
     }
+
+    /// Those whom a call serves.
+    fn served(&mut self, lane: Lane) -> Vec<Arc<Mailbox>> {
+        let served = self.mailboxes().filter(|mailbox| lane.serves(mailbox.urgency()));
+        served.cloned().collect()
+    }
 }
 
 impl Shared {
@@ -226,13 +232,6 @@ impl Shared {
 
     fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
         self.state().mailboxes().cloned().collect()
-    }
-
-    /// Lists those whom a call serves.
-    fn served(&self, lane: Lane) -> Vec<Arc<Mailbox>> {
-        let mut mailboxes = self.mailboxes();
-        mailboxes.retain(|mailbox| lane.serves(mailbox.urgency()));
-        mailboxes
     }
 
     /// Says what is wanted and what comes next, or ends the loop when nobody is there: in one step, so that no subscriber falls between.
@@ -262,8 +261,11 @@ impl Shared {
 
     /// Hands out what an answer tells of these classes. If somebody has come meanwhile who wants others too, the next call begins
     /// where this one began: what changed in those is told by none before it.
+    ///
+    /// All of it is one step: whoever subscribes in between would go on from a token whose changes it has not been told.
     fn deliver(&self, delta: Delta, round: &Round) {
-        let mailboxes = self.served(round.lane);
+        let mut state = self.state();
+        let mailboxes = state.served(round.lane);
         for change in delta.changes {
             let change = Arc::new(change);
             for mailbox in &mailboxes {
@@ -274,7 +276,7 @@ impl Shared {
             for mailbox in &mailboxes {
                 mailbox.reach(&delta.token);
             }
-            self.state().told(round.lane, delta.token);
+            state.told(round.lane, delta.token);
         }
     }
 }
@@ -375,7 +377,7 @@ async fn interest_changed(shared: &Shared, round: &Round) {
             |mailbox: &Arc<Mailbox>| mailbox.urgency() == Urgency::Hurried && !round.lane.serves(Urgency::Hurried);
         if mailboxes.is_empty()
             || mailboxes.iter().any(left_out)
-            || !are_covered(&shared.served(round.lane), &round.classes)
+            || !are_covered(&shared.state().served(round.lane), &round.classes)
         {
             return;
         }

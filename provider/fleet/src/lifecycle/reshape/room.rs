@@ -13,24 +13,39 @@ use crate::placement::{allows, ever_fits, hosts_in_order};
 use crate::pool::{Fabric, Loaded, Member, Place, UnderWay};
 use crate::spec::{Reshape, ServerKey};
 
+/// How often a choice is made again whose picture was lost meanwhile.
+const TRIES: u32 = 3;
+
 impl Work<'_> {
     /// Holds a place against the other servers of this process: on the host that it runs on if that has room, else on the least loaded.
     /// What it takes there now it gives back.
     pub(super) async fn seat(&self, kind: &Kind) -> Result<Place, Error> {
         let now = self.member.now().await?;
-        let see = |inventory: &Inventory| self.find(inventory, kind, now);
-        let found = self.member.live.look(self.member, Freshness::OwnWrites, see).await?;
-        let host = found.map_err(|pool| Error::Full {
-            pools: vec![pool],
-            cause: None,
-        })?;
-        let place = self.member.ledger.enter(UnderWay::new(kind, Some(host)));
-        place.is_vm(&self.loaded.reference, self.loaded.vm.uuid);
-        Ok(place)
+        let live = &self.member.live;
+        for _ in 0..TRIES {
+            live.look(self.member, Freshness::OwnWrites, |_| ()).await?;
+            if let Some(seated) = self.seat_now(kind, now) {
+                return seated;
+            }
+        }
+        Err(Error::Unsteady {
+            pool: self.pool.to_owned(),
+        })
     }
 
-    /// The host to start on, or the room that there is.
-    fn find(&self, inventory: &Inventory, kind: &Kind, now: Timestamp) -> Result<Ref<Host>, PoolCapacity> {
+    /// Chooses and enters, in one step that no other choice comes between; `None` if the picture went away just now.
+    fn seat_now(&self, kind: &Kind, now: Timestamp) -> Option<Result<Place, Error>> {
+        let _choosing = self.member.choosing();
+        let found = self.member.live.peek(|inventory| self.find(inventory, kind, now))?;
+        Some(found.map(|host| {
+            let place = self.member.ledger.enter(UnderWay::new(kind, Some(host)));
+            place.is_vm(&self.loaded.reference, self.loaded.vm.uuid);
+            place
+        }))
+    }
+
+    /// The host to start on.
+    fn find(&self, inventory: &Inventory, kind: &Kind, now: Timestamp) -> Result<Ref<Host>, Error> {
         let mut room = self.member.room(inventory, kind, now);
         let present = inventory.guests().place_of(&self.loaded.reference);
         if let Some((host, uses)) = &present {
@@ -42,7 +57,10 @@ impl Work<'_> {
             .collect();
         let present = present.and_then(|(host, _)| hosts.iter().copied().find(|known| **known == host));
         let host = present.or(hosts.first().copied()).cloned();
-        host.ok_or_else(|| PoolCapacity::new(self.pool, &room, &kind.need))
+        host.ok_or_else(|| Error::Full {
+            pools: vec![PoolCapacity::new(self.pool, &room, &kind.need)],
+            cause: None,
+        })
     }
 }
 
