@@ -32,7 +32,6 @@ pub struct Fleet {
     knock: Arc<dyn Knock>,
     default_ttl: Duration,
     max_ttl: Duration,
-    /// Held while a server's pool is chosen.
     tasks: TaskTracker,
 }
 
@@ -151,11 +150,14 @@ impl Fleet {
         if let Some(ttl) = changes.ttl {
             self.check_ttl(ttl).map_err(failed)?;
         }
-        let member = self.serving(&key.pool).await.map_err(failed)?;
-        let home = match &changes.reshape {
-            Some(_) => self.home(&key.pool).await.map_err(failed)?,
-            None => None,
+        let settled = async {
+            let member = self.serving(&key.pool).await?;
+            match &changes.reshape {
+                Some(_) => Ok((member, self.home(&key.pool).await?)),
+                None => Ok((member, None)),
+            }
         };
+        let (member, home) = unless_cancelled(&cancel, settled).await.map_err(failed)?;
         let (origin, default_ttl, key) = (self.origin.clone(), self.default_ttl, key.clone());
         let asked = lifecycle::Asked {
             changes,
@@ -187,7 +189,7 @@ impl Fleet {
         timeout: Duration,
         cancel: CancellationToken,
     ) -> Result<DeleteReport, Error> {
-        let member = self.serving(&key.pool).await?;
+        let member = unless_cancelled(&cancel, self.serving(&key.pool)).await?;
         let key = key.clone();
         let deleted = self.run(async move { lifecycle::delete(&member, &key, timeout, cancel).await });
         deleted.await.unwrap_or(Err(Error::Cancelled { left: None }))
@@ -361,11 +363,14 @@ impl Fleet {
         serving(&self.members, self.member(name)?).await
     }
 
-    /// The only host that servers of an entry are put on; none where it is the whole pool, or where that cannot be told now.
+    /// The only host that servers of an entry are put on; none where it is the whole pool.
     async fn home(&self, name: &str) -> Result<Option<Ref<Host>>, Error> {
         let entry = Arc::clone(self.member(name)?);
         let section = sections(&self.members, &[entry]).await.into_iter().next();
-        Ok(section.and_then(|section| section.host().ok().flatten().cloned()))
+        match section {
+            Some(section) => Ok(section.host()?.cloned()),
+            None => Ok(None),
+        }
     }
 
     fn member(&self, name: &str) -> Result<&Arc<Member>, Error> {
@@ -408,6 +413,18 @@ pub(crate) fn members_named(members: &[Arc<Member>], pool: Option<&str>) -> Resu
     found
         .map(|member| vec![Arc::clone(member)])
         .ok_or_else(|| unknown_pool(members, name))
+}
+
+/// Settles something before the operation itself begins, as long as nobody ends that.
+async fn unless_cancelled<T>(
+    cancel: &CancellationToken,
+    settled: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(Error::Cancelled { left: None }),
+        settled = settled => settled,
+    }
 }
 
 fn unknown_pool(members: &[Arc<Member>], wanted: &str) -> Error {

@@ -70,7 +70,7 @@ pub(crate) async fn adoptable(pools: &[Whole], asked: Option<&str>, vm: Uuid) ->
     let looks = pools.iter().map(|pool| async move {
         let (fabric, loaded) = tokio::try_join!(pool.member.fabric(), pool.member.load(vm))?;
         Ok(loaded.map(|loaded| {
-            let name = asked.unwrap_or_else(|| pool.name_of(loaded.vm.resident_on.non_null()));
+            let name = asked.unwrap_or_else(|| pool.name_of(&loaded));
             (fabric.named(name), loaded)
         }))
     });
@@ -92,13 +92,7 @@ pub(crate) async fn adoptable(pools: &[Whole], asked: Option<&str>, vm: Uuid) ->
 
 /// The pools that were looked in, for a message.
 fn called(pools: &[Whole], asked: Option<&str>) -> String {
-    let all = || {
-        pools
-            .iter()
-            .map(|pool| pool.name_of(None))
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let all = || pools.iter().map(|pool| pool.name()).collect::<Vec<_>>().join(", ");
     asked.map_or_else(all, str::to_owned)
 }
 
@@ -155,7 +149,7 @@ async fn listed(pool: &Whole, filter: &ListFilter) -> Result<Vec<Server>, Error>
 /// A server under the name of the section that it is in.
 fn server(pool: &Whole, fabric: &Fabric, loaded: &Loaded) -> Server {
     Server {
-        pool: pool.name_of(loaded.vm.resident_on.non_null()).to_owned(),
+        pool: pool.name_of(loaded).to_owned(),
         ..view::server(fabric, loaded)
     }
 }

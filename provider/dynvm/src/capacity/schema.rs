@@ -23,7 +23,8 @@ pub(crate) fn table() -> Schema {
     Schema::new([reserved(), kind(), observed()].into_iter().flatten().collect())
         .describe(
             "Room that is held for servers which are made later, all or none over all pools. A server draws from it by `capacity_id`. It is held in the pools \
-             themselves, and ends when it is destroyed or its time is over: nothing is left to be cleared.",
+             themselves, and ends when it is destroyed or its time is over: nothing is left to be cleared. In one pool it is for servers of one kind: of the \
+             sections of a `config_file` that are members of one pool and put their disks on different storage repositories, it holds room in the one with most.",
         )
         .rule(Constraint::exactly_one_of(&["os", "template"]))
 }

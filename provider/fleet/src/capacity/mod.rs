@@ -154,7 +154,7 @@ async fn without_template(pool: &Whole, query: &CapacityQuery) -> Result<PoolCap
     Ok(PoolCapacity {
         available: 0,
         limited_by: Limit::Template,
-        ..PoolCapacity::of(pool.name_of(None), &rooms)
+        ..PoolCapacity::of(pool.name(), &rooms)
     })
 }
 

@@ -49,6 +49,9 @@ pub struct SpecRecord {
     /// The OS alias that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub os: Option<String>,
+    /// The section by which it was placed, where its pool is configured by several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub section: Option<String>,
     /// The provider's version.
     pub provider: String,
     /// When the clone was made, by the coordinator's clock.
@@ -162,6 +165,7 @@ mod tests {
             template_uuid: Some("0ee5f2a5-9c5c-4dcd-a1f4-9c7d6e1b8a10".parse().unwrap()),
             template_name: "tmpl-cnt7.7".into(),
             os: Some("centos7".into()),
+            section: Some("xenhost2".into()),
             provider: "0.1.0".into(),
             created_at: "2026-11-20T10:00:00Z".parse().unwrap(),
             user_data: None,
@@ -173,6 +177,7 @@ mod tests {
         spec.ticket = None;
         spec.reservation = None;
         spec.os = None;
+        spec.section = None;
         spec.template_name.clear();
         assert_eq!(serde_json::from_str::<SpecRecord>(&spec.to_json()).unwrap(), spec);
     }

@@ -34,6 +34,8 @@ const REPORTS: usize = 256;
 /// What is known of a guest whose address is awaited.
 pub(super) struct Guest<'a> {
     member: &'a Arc<Member>,
+    /// The pool's name, or that of a section of it.
+    pool: &'a str,
     wait: &'a WaitPolicy,
     vm: Ref<Vm>,
     name: VmName,
@@ -73,10 +75,10 @@ pub(super) async fn address(plan: &Plan, made: &mut Made) -> Result<(), Error> {
     };
     let name = loaded.name();
     let ports = Ports::new(&plan.spec.wait.ports);
-    let mut guest = Guest::new(&plan.member, &plan.spec.wait, loaded, Before::Stale);
+    let mut guest = Guest::new(&plan.member, plan.pool(), &plan.spec.wait, loaded, Before::Stale);
     let ready = guest.ready(&ports, &*plan.knock, &mut made.timings);
     let late = || match ports.closed_at() {
-        Some(at) => closed(&plan.member, at, plan.bounds.limit),
+        Some(at) => closed(plan.pool(), at, plan.bounds.limit),
         None => plan.late(Stage::Address, name),
     };
     let ready = plan.bounds.hold(ready, late).await;
@@ -89,9 +91,9 @@ pub(super) async fn address(plan: &Plan, made: &mut Made) -> Result<(), Error> {
 }
 
 /// The error of a creation whose time is over while a port is tried.
-fn closed(member: &Member, at: SocketAddr, limit: Duration) -> Error {
+fn closed(pool: &str, at: SocketAddr, limit: Duration) -> Error {
     Error::NoAddress {
-        pool: member.name().to_owned(),
+        pool: pool.to_owned(),
         attempts: 1,
         limit,
         missed: Missed::PortClosed(at.port()),
@@ -100,9 +102,16 @@ fn closed(member: &Member, at: SocketAddr, limit: Duration) -> Error {
 }
 
 impl<'a> Guest<'a> {
-    pub(super) fn new(member: &'a Arc<Member>, wait: &'a WaitPolicy, loaded: &Loaded, before: Before) -> Self {
+    pub(super) fn new(
+        member: &'a Arc<Member>,
+        pool: &'a str,
+        wait: &'a WaitPolicy,
+        loaded: &Loaded,
+        before: Before,
+    ) -> Self {
         Self {
             member,
+            pool,
             wait,
             vm: loaded.reference.clone(),
             name: loaded.name(),
@@ -243,7 +252,7 @@ impl<'a> Guest<'a> {
         // Events may begin before the start; only a guest that ran and does not any more has stopped.
         if self.is_running && record.power_state == PowerState::Halted {
             return Err(Error::Stopped {
-                pool: self.member.name().to_owned(),
+                pool: self.pool.to_owned(),
                 vm: self.name.clone(),
                 state: view::power_state(&record.power_state).to_string(),
             });
@@ -322,7 +331,7 @@ impl<'a> Guest<'a> {
 
     fn gone(&self) -> Error {
         Error::Gone {
-            pool: self.member.name().to_owned(),
+            pool: self.pool.to_owned(),
             vm: self.name.clone(),
         }
     }
@@ -341,7 +350,7 @@ impl<'a> Guest<'a> {
         };
         let seen: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         Error::NoAddress {
-            pool: self.member.name().to_owned(),
+            pool: self.pool.to_owned(),
             attempts: 1,
             limit: begun.elapsed(),
             missed,

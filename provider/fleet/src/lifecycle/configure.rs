@@ -6,7 +6,7 @@ use xenapi::{Network, NewVif, Ref, Template, Vif, VifRecord};
 
 use super::plan::Plan;
 use super::protection::unprotect;
-use super::size::{Size, resize};
+use super::size::{Resized, Size};
 use super::{Made, Stage, call, refused};
 use crate::error::{Error, Subject, VmName};
 use crate::pool::Loaded;
@@ -34,6 +34,12 @@ pub(super) async fn configure(plan: &Plan, made: &Made) -> Result<Option<Nic>, E
     let client = plan.member.client()?;
     let vm = &made.reference;
     let is = Size::of(&loaded.vm);
+    let resized = Resized {
+        client,
+        pool: plan.pool(),
+        vm,
+        name: &name,
+    };
     let steps = async {
         tokio::try_join!(
             async {
@@ -43,13 +49,7 @@ pub(super) async fn configure(plan: &Plan, made: &Made) -> Result<Option<Nic>, E
                     .await
                     .map_err(call("making the clone a VM", &name))
             },
-            resize(
-                &plan.member,
-                vm,
-                &name,
-                is,
-                is.with(plan.spec.cpus, plan.spec.memory_mib)
-            ),
+            resized.resize(is, is.with(plan.spec.cpus, plan.spec.memory_mib)),
             nic(plan, made, loaded, &name),
             // A throw-away server that the pool starts again by itself could not be destroyed.
             unprotect(client, vm, &loaded.vm, &name),
@@ -148,7 +148,7 @@ async fn replaced_nic(
     };
     let what = format!("the MAC address {mac:?} cannot be used");
     let created = client.vif().create(&new).await;
-    let vif = created.map_err(|cause| refused(&plan.member, Subject::MacAddress, what, name, cause))?;
+    let vif = created.map_err(|cause| refused(plan.pool(), Subject::MacAddress, what, name, cause))?;
     let record = VifRecord {
         network,
         mac: mac.to_owned(),
@@ -175,7 +175,7 @@ async fn new_nic(plan: &Plan, made: &Made, network: Ref<Network>, name: &VmName)
     let created = client.vif().create(&new).await;
     let vif = created.map_err(|cause| {
         refused(
-            &plan.member,
+            plan.pool(),
             Subject::MacAddress,
             "a NIC cannot be made".to_owned(),
             name,

@@ -79,7 +79,7 @@ async fn attempts(plan: &Plan, steps: &UnboundedSender<Progress>) -> Result<Serv
 
 async fn phases(plan: &Plan, made: &mut Option<Made>, steps: &UnboundedSender<Progress>) -> Result<Server, Error> {
     let gone = || Error::Gone {
-        pool: plan.member.name().to_owned(),
+        pool: plan.pool().to_owned(),
         vm: VmName::unknown(),
     };
     clone::clone(plan, made).await?;

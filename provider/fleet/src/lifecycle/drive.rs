@@ -50,7 +50,7 @@ pub(super) async fn drive(plan: &Plan, made: &mut Made) -> Result<(), Error> {
     let begun = Instant::now();
     let Some(loaded) = &made.loaded else {
         return Err(Error::Gone {
-            pool: plan.member.name().to_owned(),
+            pool: plan.pool().to_owned(),
             vm: VmName::unknown(),
         });
     };
@@ -220,7 +220,7 @@ impl Maker<'_> {
     fn refused(&self, subject: Subject, reason: String) -> Error {
         Error::Refused {
             subject,
-            pool: self.plan.member.name().to_owned(),
+            pool: self.plan.pool().to_owned(),
             reason,
         }
     }

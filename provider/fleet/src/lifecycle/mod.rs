@@ -204,7 +204,7 @@ fn call<'a>(doing: &'static str, vm: &'a VmName) -> impl Fn(xenapi::Error) -> Er
 }
 
 /// A value that the pool rejects is the setting's fault; all else is the call's.
-fn refused(member: &Member, subject: Subject, what: String, name: &VmName, cause: xenapi::Error) -> Error {
+fn refused(pool: &str, subject: Subject, what: String, name: &VmName, cause: xenapi::Error) -> Error {
     let is_setting = |failure: &Failure| failure.is_invalid_value() || failure.code() == "MAC_INVALID";
     if !cause.is_failure(is_setting) {
         return Error::call("configuring the server", name.clone(), cause);
@@ -212,7 +212,7 @@ fn refused(member: &Member, subject: Subject, what: String, name: &VmName, cause
     let said = cause.failure().map(ToString::to_string).unwrap_or_default();
     Error::Refused {
         subject,
-        pool: member.name().to_owned(),
+        pool: pool.to_owned(),
         reason: format!("{what} ({said})"),
     }
 }

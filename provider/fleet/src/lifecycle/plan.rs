@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     /// The SR to copy to, when it is another than the template's.
     pub(super) copy_to: Option<Ref<Sr>>,
     pub(super) kind: Kind,
+    /// The section that it is placed by, where the pool has several.
+    pub(super) section: Option<String>,
     pub(super) origin: Origin,
     pub(super) bounds: Bounds,
     /// How ports are tried.
@@ -113,6 +115,7 @@ pub(crate) async fn plan(
         network,
         copy_to,
         kind,
+        section,
         now: _,
     } = candidate;
     Ok(Plan {
@@ -124,6 +127,7 @@ pub(crate) async fn plan(
         network,
         copy_to,
         kind,
+        section,
         origin,
         bounds,
         knock,

@@ -1,10 +1,9 @@
 //! How big a VM is: vCPUs and memory, set on a halted VM in the order that the pool demands.
 
-use xenapi::{MemoryLimits, Ref, Vm, VmRecord};
+use xenapi::{MemoryLimits, Pool, Ref, Vm, VmRecord};
 
 use super::refused;
 use crate::error::{Error, Subject, VmName};
-use crate::pool::Member;
 
 /// vCPUs and memory, as a VM's record has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,41 +57,52 @@ impl Size {
     }
 }
 
-/// Makes a halted VM of one size one of another. Only what differs is written.
-pub(super) async fn resize(member: &Member, vm: &Ref<Vm>, name: &VmName, from: Size, to: Size) -> Result<(), Error> {
-    tokio::try_join!(vcpus(member, vm, name, from, to), memory(member, vm, name, from, to))?;
-    Ok(())
+/// A halted VM that is given another size.
+pub(super) struct Resized<'a> {
+    pub(super) client: &'a Pool,
+    /// The pool's name, or that of a section of it.
+    pub(super) pool: &'a str,
+    pub(super) vm: &'a Ref<Vm>,
+    pub(super) name: &'a VmName,
 }
 
-/// Growing, the ceiling goes first; shrinking, last: it is never below what the VM starts with.
-async fn vcpus(member: &Member, vm: &Ref<Vm>, name: &VmName, from: Size, to: Size) -> Result<(), Error> {
-    if (from.vcpus_max, from.vcpus_at_startup) == (to.vcpus_max, to.vcpus_at_startup) {
-        return Ok(());
+impl Resized<'_> {
+    /// Makes it another size. Only what differs is written.
+    pub(super) async fn resize(&self, from: Size, to: Size) -> Result<(), Error> {
+        tokio::try_join!(self.vcpus(from, to), self.memory(from, to))?;
+        Ok(())
     }
-    let calls = member.client()?.vm();
-    let set = async {
-        if to.vcpus_max >= from.vcpus_max {
-            calls.set_vcpus_max(vm, to.vcpus_max).await?;
-            calls.set_vcpus_at_startup(vm, to.vcpus_at_startup).await
-        } else {
-            calls.set_vcpus_at_startup(vm, to.vcpus_at_startup).await?;
-            calls.set_vcpus_max(vm, to.vcpus_max).await
+
+    /// Growing, the ceiling goes first; shrinking, last: it is never below what the VM starts with.
+    async fn vcpus(&self, from: Size, to: Size) -> Result<(), Error> {
+        if (from.vcpus_max, from.vcpus_at_startup) == (to.vcpus_max, to.vcpus_at_startup) {
+            return Ok(());
         }
-    };
-    let what = || format!("{} vCPUs cannot be set", to.vcpus_at_startup);
-    set.await
-        .map_err(|cause| refused(member, Subject::Cpus, what(), name, cause))
-}
-
-async fn memory(member: &Member, vm: &Ref<Vm>, name: &VmName, from: Size, to: Size) -> Result<(), Error> {
-    // A floor that is lower than it has to be hinders nothing.
-    let counts = |limits: MemoryLimits| (limits.static_max, limits.dynamic_min, limits.dynamic_max);
-    if counts(from.memory) == counts(to.memory) {
-        return Ok(());
+        let calls = self.client.vm();
+        let set = async {
+            if to.vcpus_max >= from.vcpus_max {
+                calls.set_vcpus_max(self.vm, to.vcpus_max).await?;
+                calls.set_vcpus_at_startup(self.vm, to.vcpus_at_startup).await
+            } else {
+                calls.set_vcpus_at_startup(self.vm, to.vcpus_at_startup).await?;
+                calls.set_vcpus_max(self.vm, to.vcpus_max).await
+            }
+        };
+        let what = || format!("{} vCPUs cannot be set", to.vcpus_at_startup);
+        set.await
+            .map_err(|cause| refused(self.pool, Subject::Cpus, what(), self.name, cause))
     }
-    let set = member.client()?.vm().set_memory_limits(vm, to.memory).await;
-    let what = || format!("{} MiB of memory cannot be set", to.memory.static_max >> 20);
-    set.map_err(|cause| refused(member, Subject::Memory, what(), name, cause))
+
+    async fn memory(&self, from: Size, to: Size) -> Result<(), Error> {
+        // A floor that is lower than it has to be hinders nothing.
+        let counts = |limits: MemoryLimits| (limits.static_max, limits.dynamic_min, limits.dynamic_max);
+        if counts(from.memory) == counts(to.memory) {
+            return Ok(());
+        }
+        let set = self.client.vm().set_memory_limits(self.vm, to.memory).await;
+        let what = || format!("{} MiB of memory cannot be set", to.memory.static_max >> 20);
+        set.map_err(|cause| refused(self.pool, Subject::Memory, what(), self.name, cause))
+    }
 }
 
 #[cfg(test)]

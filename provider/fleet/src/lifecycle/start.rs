@@ -22,6 +22,8 @@ const TRIES: u32 = 3;
 /// A VM that is to be started.
 pub(super) struct Starting<'a> {
     pub(super) member: &'a Arc<Member>,
+    /// The pool's name, or that of a section of it.
+    pub(super) pool: &'a str,
     pub(super) vm: &'a Ref<Vm>,
     pub(super) name: &'a VmName,
     pub(super) kind: &'a Kind,
@@ -36,6 +38,7 @@ pub(super) async fn start(plan: &Plan, made: &Made) -> Result<f64, Error> {
     let name = made.name();
     let starting = Starting {
         member: &plan.member,
+        pool: plan.pool(),
         vm: &made.reference,
         name: &name,
         kind: &plan.kind,
@@ -76,7 +79,7 @@ impl Starting<'_> {
             let Some(refusing) = host else {
                 return Err(self.full(cause).await);
             };
-            tracing::info!(pool = self.member.name(), reason = %cause, "the host refuses the server: the next one is tried");
+            tracing::info!(pool = self.pool, reason = %cause, "the host refuses the server: the next one is tried");
             tried.push(refusing);
             match other_hosts(self.member, self.kind, &tried).await?.into_iter().next() {
                 Some(next) => self.place.moves_to(Some(next)),
@@ -114,7 +117,7 @@ impl Starting<'_> {
     /// The pool is full: says so with numbers, where they can be had.
     async fn full(&self, cause: xenapi::Error) -> Error {
         let room = capacity::room(self.member, self.kind, Freshness::OwnWrites).await;
-        let pools = room.map(|room| PoolCapacity::new(self.member.name(), &room, &self.kind.need));
+        let pools = room.map(|room| PoolCapacity::new(self.pool, &room, &self.kind.need));
         Error::Full {
             pools: pools.into_iter().collect(),
             cause: Some(cause),

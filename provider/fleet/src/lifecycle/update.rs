@@ -238,7 +238,7 @@ async fn change_lease(member: &Arc<Member>, key: &ServerKey, loaded: &Loaded, as
             at: wanted.ends,
         });
     }
-    let subject = subject(member, loaded, asked, &wanted)?;
+    let subject = subject(member, key, loaded, asked, &wanted)?;
     let read = if marks.is_managed() {
         loaded.vm.clone()
     } else {
@@ -259,13 +259,14 @@ async fn change_lease(member: &Arc<Member>, key: &ServerKey, loaded: &Loaded, as
 
 fn subject<'a>(
     member: &'a Arc<Member>,
+    key: &'a ServerKey,
     loaded: &'a Loaded,
     asked: &Asked,
     wanted: &Wanted,
 ) -> Result<Subject<'a>, Error> {
     Ok(Subject {
         client: member.client()?,
-        pool: member.name(),
+        pool: &key.pool,
         vm: &loaded.reference,
         name: loaded.name(),
         record: LeaseRecord {
@@ -346,6 +347,7 @@ fn new_spec(key: &ServerKey, asked: &Asked, now: Timestamp) -> SpecRecord {
         template_uuid: birth.template_uuid,
         template_name: birth.template_name,
         os: birth.os,
+        section: asked.home.as_ref().map(|_| key.pool.clone()),
         provider: asked.origin.version.clone(),
         created_at: birth.created_at,
         user_data: None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use xenapi::{Host, Network, Ref, Sr};
 
-use super::possible::allows;
+use super::possible::{allows, in_section};
 use crate::capacity::{Kind, template_name};
 use crate::choices::Choices;
 use crate::error::{Error, Subject};
@@ -26,6 +26,8 @@ pub(crate) struct Candidate {
     /// The SR to copy to, when it is another than the template's.
     pub(crate) copy_to: Option<Ref<Sr>>,
     pub(crate) kind: Kind,
+    /// The section, where the pool has several.
+    pub(crate) section: Option<String>,
     /// The time by the pool's clock.
     pub(crate) now: Timestamp,
 }
@@ -132,7 +134,7 @@ impl Candidate {
         let storage = section.storage_for(&fabric, wish.storage.as_deref()).await?;
         let asked = member.host_for(&fabric, wish.host.as_deref()).await?;
         let own = section.host()?;
-        refusal.of_host(own, asked.as_ref())?;
+        in_section(section.name(), &fabric, own, asked.as_ref())?;
         let host = asked.as_ref().or(own);
         let network = section
             .network_for(&fabric, wish.network.as_deref(), wish.image.os())
@@ -159,6 +161,7 @@ impl Candidate {
             disks,
             network,
             kind,
+            section: own.map(|_| section.name().to_owned()),
             now,
         })
     }
@@ -177,22 +180,6 @@ impl Refusal<'_> {
             pool: self.pool.to_owned(),
             reason,
         })
-    }
-
-    /// A host that is not the section's.
-    fn of_host(&self, own: Option<&Ref<Host>>, asked: Option<&Ref<Host>>) -> Result<(), Error> {
-        match (own, asked) {
-            (Some(own), Some(asked)) if own != asked => {
-                let name = |host| self.fabric.host_name(host).unwrap_or_default();
-                let reason = format!(
-                    "this section is the host {:?}, and {:?} was asked for",
-                    name(own),
-                    name(asked)
-                );
-                self.refuse(Subject::Host, reason)
-            }
-            (_, _) => Ok(()),
-        }
     }
 
     /// Templates of which no server can be cloned.

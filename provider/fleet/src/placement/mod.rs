@@ -18,4 +18,4 @@ pub(crate) use self::choice::{Chosen, Terms, choose, other_hosts};
 pub(crate) use self::foresight::foresee;
 pub use self::foresight::{Foresight, Imagined, Obstacle, Outlook, Why};
 pub(crate) use self::load::{hosts_in_order, least_loaded};
-pub(crate) use self::possible::{allows, ever_fits};
+pub(crate) use self::possible::{allows, ever_fits, in_section};

@@ -5,6 +5,7 @@ use xenapi::{Host, Ref, VmRecord};
 use crate::capacity::{Limit, Need, PoolRoom, Room};
 use crate::error::{Error, Subject};
 use crate::inventory::Inventory;
+use crate::pool::Fabric;
 
 /// Says why a VM cannot have a size, whatever room there is: `of` names what it is the size of.
 pub(crate) fn allows(
@@ -40,6 +41,30 @@ pub(crate) fn allows(
         return refuse(Subject::Memory, reason);
     }
     Ok(())
+}
+
+/// Refuses a host that is not the section's own.
+pub(crate) fn in_section(
+    pool: &str,
+    fabric: &Fabric,
+    own: Option<&Ref<Host>>,
+    asked: Option<&Ref<Host>>,
+) -> Result<(), Error> {
+    match (own, asked) {
+        (Some(own), Some(asked)) if own != asked => {
+            let name = |host| fabric.host_name(host).unwrap_or_default();
+            Err(Error::Refused {
+                subject: Subject::Host,
+                pool: pool.to_owned(),
+                reason: format!(
+                    "this section is the host {:?}, and {:?} was asked for",
+                    name(own),
+                    name(asked)
+                ),
+            })
+        }
+        (_, _) => Ok(()),
+    }
 }
 
 /// Says why a pool could not take even one server that needs this if all else were gone and all hosts were on; `room` is its room now.

@@ -150,8 +150,10 @@ impl Place {
 
     /// Says that it is not started: it takes nothing of a host.
     pub(crate) fn stays_halted(&self) {
-        let nothing = Need { cpus: 0, memory: 0 };
-        self.ledger.change(self.id, |entry| entry.server.need = nothing);
+        self.ledger.change(self.id, |entry| {
+            entry.server.need = Need { cpus: 0, memory: 0 };
+            entry.server.host = None;
+        });
     }
 
     /// The host that was chosen.

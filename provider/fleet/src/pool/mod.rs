@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use xenapi::{Endpoint, Host, Ref, Token, Uuid, Vm};
 
@@ -75,6 +76,8 @@ pub(crate) struct Member {
     served_by: OnceLock<Weak<Member>>,
     /// The entry's addresses in numbers.
     resolved: OnceCell<Vec<Endpoint>>,
+    /// Since when it has not answered.
+    silent: Mutex<Option<Instant>>,
     fabric: Flight<Arc<Fabric>>,
     templates: Flights<String, Arc<Template>>,
     disks: Flights<Ref<Vm>, Arc<Disks>>,
@@ -104,6 +107,7 @@ impl Member {
             common,
             served_by: OnceLock::new(),
             resolved: OnceCell::new(),
+            silent: Mutex::default(),
             fabric: Flight::default(),
             templates: Flights::default(),
             disks: Flights::default(),
@@ -270,7 +274,7 @@ impl Member {
         if !self.chooses_no_host.swap(true, Ordering::AcqRel) {
             tracing::warn!(
                 pool = self.name(),
-                "the user may not choose hosts (VM.start_on needs the role vm-power-admin): the pool chooses them, and servers may be spread unevenly"
+                "the user may not choose hosts (VM.start_on needs the role vm-power-admin): the pool chooses them: servers may be spread unevenly, and those of an INI section run on any host of its pool"
             );
         }
     }

@@ -11,21 +11,26 @@
 //! many sections a pool has, and yet each has a host, a storage repository, templates, labels and ceilings of its own.
 //!
 //! Which member serves nobody sees: it is the first that was met, and the others log out. Names in states, lists and messages are those
-//! of sections. A server keeps the name by which it was made; one that is only found gets that of the section on whose host it is, else
-//! that of the pool's first.
+//! of sections. A server keeps the name by which it was made, which its spec tells; another VM gets that of the section on whose host it
+//! is, else that of the pool's first.
 //!
 //! An entry means the host with its address: as written, as the name resolves, or by the host's own name. A member whose host is down
 //! cannot be asked what pool it is in; then the others know it by its address.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use futures::future::join_all;
+use tokio::time::Instant;
 use xenapi::{Endpoint, Host, Network, Ref, Sr};
 
-use super::{Fabric, LOGOUT, Member, Template};
+use super::{Fabric, LOGOUT, Loaded, Member, Template};
 use crate::config::{Duplicates, NetworkChoice, PoolSettings};
 use crate::error::{Error, Subject};
+
+/// How long an entry that did not answer is left alone by those who ask for another.
+const SILENT: Duration = Duration::from_secs(60);
 
 /// A way to place servers.
 #[derive(Clone)]
@@ -108,11 +113,21 @@ impl Section {
 }
 
 impl Whole {
-    /// The name of the section that a VM on this host is called by.
-    pub(crate) fn name_of(&self, host: Option<&Ref<Host>>) -> &str {
+    /// The name that the pool is called by as a whole: that of its first section.
+    pub(crate) fn name(&self) -> &str {
+        self.sections.first().map_or(self.member.name(), Section::name)
+    }
+
+    /// The name of the section that a VM is called by: the one that made it, else the one on whose host it is, else the pool's.
+    pub(crate) fn name_of(&self, loaded: &Loaded) -> &str {
+        let marks = loaded.marks();
+        let made_by = marks.spec().filter(|_| marks.is_managed());
+        let made_by = made_by.and_then(|spec| spec.section.as_deref());
+        let host = loaded.vm.resident_on.non_null();
+        let named = |section: &&Section| made_by == Some(section.name());
         let on = |section: &&Section| host.is_some() && matches!(section.host(), Ok(only) if only == host);
-        let section = self.sections.iter().find(on).or(self.sections.first());
-        section.map_or(self.member.name(), Section::name)
+        let section = self.sections.iter().find(named).or(self.sections.iter().find(on));
+        section.map_or(self.name(), Section::name)
     }
 }
 
@@ -166,18 +181,15 @@ pub(crate) async fn serving(all: &[Arc<Member>], entry: &Arc<Member>) -> Result<
 /// Finds out the pools of all entries that name hosts, as far as they can be found out.
 async fn meet(all: &[Arc<Member>]) {
     let entries: Vec<_> = all.iter().filter(|entry| entry.names_a_host()).collect();
-    let met = join_all(entries.iter().map(|entry| entry.serving())).await;
+    let met = join_all(entries.iter().map(|entry| entry.meet())).await;
+    let met: Vec<_> = met.into_iter().flatten().collect();
     for entry in entries.iter().filter(|entry| entry.served_by().is_none()) {
-        for member in met.iter().flatten() {
+        for member in &met {
             if let Ok(fabric) = member.fabric().await
                 && let Some(host) = entry.by_address(&fabric).await
             {
                 let host = fabric.host_name(&host).unwrap_or_default();
-                tracing::warn!(
-                    pool = entry.name(),
-                    host,
-                    "cannot be asked; another member of its pool serves"
-                );
+                tracing::warn!(pool = entry.name(), host, "another member of its pool serves");
                 entry.is_served_by(member);
                 break;
             }
@@ -226,6 +238,26 @@ impl Member {
         }
     }
 
+    /// The member that serves, as far as it can be found out; one that has just not answered is left alone for a while.
+    async fn meet(self: &Arc<Self>) -> Option<Arc<Self>> {
+        let is_silent = |since: Instant| since.elapsed() < SILENT;
+        if self.silent().is_some_and(is_silent) {
+            return None;
+        }
+        match self.serving().await {
+            Ok(member) => Some(member),
+            Err(error) => {
+                tracing::warn!(pool = self.name(), %error, "cannot be asked");
+                *self.silent() = Some(Instant::now());
+                None
+            }
+        }
+    }
+
+    fn silent(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The member that serves; asks the pool who it is, if need be.
     async fn serving(self: &Arc<Self>) -> Result<Arc<Self>, Error> {
         if self.names_a_host() && self.served_by().is_none() {
@@ -245,7 +277,8 @@ impl Member {
             subject: Subject::Pool(self.name().to_owned()),
             pool: self.name().to_owned(),
             reason: format!(
-                "its address is none of those of the hosts of its XenAPI pool, of which other sections name other hosts: {}",
+                "its address, as written and as its name resolves now, is none of those of the hosts of its XenAPI pool, of which other sections name \
+                 other hosts: {}",
                 fabric.addresses()
             ),
         })
@@ -257,22 +290,24 @@ impl Member {
         if written.is_some() {
             return written;
         }
-        let resolved = self.resolved.get_or_init(|| resolve(self.urls())).await;
+        // What cannot be resolved now is tried again the next time.
+        let resolved = self.resolved.get_or_try_init(|| self.in_numbers()).await.ok()?;
         resolved.iter().find_map(|url| fabric.host_at(url))
+    }
+
+    /// The same addresses in numbers, within the time that a connection may take.
+    async fn in_numbers(&self) -> std::io::Result<Vec<Endpoint>> {
+        let mut resolved = Vec::new();
+        for url in self.urls().iter().filter(|url| url.host().parse::<IpAddr>().is_err()) {
+            let looked_up = tokio::net::lookup_host((url.host(), url.port()));
+            let found = tokio::time::timeout(self.settings.connection.limits.connect, looked_up).await;
+            let found = found.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))?;
+            resolved.extend(found.filter_map(|address| url.sibling(&address.to_string()).ok()));
+        }
+        Ok(resolved)
     }
 
     fn urls(&self) -> &[Endpoint] {
         &self.settings.connection.urls
     }
-}
-
-/// The same addresses in numbers. A name that means nothing here has none.
-async fn resolve(urls: &[Endpoint]) -> Vec<Endpoint> {
-    let mut resolved = Vec::new();
-    for url in urls.iter().filter(|url| url.host().parse::<IpAddr>().is_err()) {
-        if let Ok(found) = tokio::net::lookup_host((url.host(), url.port())).await {
-            resolved.extend(found.filter_map(|address| url.sibling(&address.to_string()).ok()));
-        }
-    }
-    resolved
 }

@@ -20,7 +20,7 @@ use crate::capacity::{self, Kind, PoolCapacity};
 use crate::error::Error;
 use crate::inventory::Freshness;
 use crate::lease::mint;
-use crate::placement::{self, Looks, none_fits};
+use crate::placement::{self, Candidate, Looks, none_fits};
 use crate::pool::{Member, later, whole_seconds};
 use crate::spec::Wish;
 use crate::ticket::Ticket;
@@ -186,6 +186,10 @@ async fn kinds(
         return Err(none_fits(reasons));
     }
     let found = alike(found);
+    let is_of_a_part = |candidate: &Candidate| present.iter().any(|part| Arc::ptr_eq(&candidate.member, &part.member));
+    if !reasons.is_empty() && !found.iter().any(is_of_a_part) {
+        return Err(none_fits(reasons));
+    }
     let kind_of = |part: &Seen| {
         let mut of_pool = found
             .iter()
@@ -270,7 +274,9 @@ async fn replace(part: &Seen, wanted: &Wanted) -> Result<Option<Part>, Error> {
     let number = part.reserved.numbers.first().copied().unwrap_or_default();
     let id = mint(part.member.now().await?);
     let change = wanted.ticket.changed(number, id);
-    take(&part.member, &part.fabric, &wanted.kind, change).await
+    // The places are chosen: hosts that take no new servers hold some still.
+    let kind = wanted.kind.clone().on_host(None);
+    take(&part.member, &part.fabric, &kind, change).await
 }
 
 /// Gives parts their old size and time again; the error is why one of them keeps the new one.

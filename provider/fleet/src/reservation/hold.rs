@@ -331,7 +331,7 @@ pub(super) async fn holders(
         let all = pools(members, members).await;
         return all
             .into_iter()
-            .map(|pool| (pool.name_of(None).to_owned(), Ok(pool.member)))
+            .map(|pool| (pool.name().to_owned(), Ok(pool.member)))
             .collect();
     }
     let entries = members.iter().filter(|entry| key.pools.contains_key(entry.name()));

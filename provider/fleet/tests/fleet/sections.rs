@@ -134,6 +134,15 @@ async fn a_server_of_a_section_starts_again_on_its_host_although_others_are_empt
             .await
     };
     changed(None, Power::Halted).await.unwrap();
+    let other = sections(&lab, as_they_are);
+    let found = other.adoptable(None, server.id).await.unwrap();
+    assert_eq!(found.pool, "xenhost2", "also where it runs nowhere");
+    let filter = ListFilter {
+        managed: Some(true),
+        pool: Some("xenhost2".into()),
+        ..ListFilter::default()
+    };
+    assert_eq!(other.list(&filter).await.unwrap().len(), 2);
     let started = changed(Some(4), Power::Running).await.unwrap().server;
     assert_eq!(place(&started), ("xenhost2", "xen12"));
     let refused = changed(Some(11), Power::Running).await.unwrap_err().error;
@@ -154,6 +163,17 @@ async fn a_server_of_a_section_starts_again_on_its_host_although_others_are_empt
         .await
         .unwrap_err();
     assert_eq!(said.subject(), Subject::Cpus, "{said}");
+    let elsewhere = Reshape {
+        cpus: None,
+        host: Some("xen11".into()),
+        is_moved: true,
+        ..reshape
+    };
+    let said = sections(&lab, as_they_are)
+        .may_reshape(&server.key(), &elsewhere)
+        .await
+        .unwrap_err();
+    assert_eq!(said.subject(), Subject::Host, "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

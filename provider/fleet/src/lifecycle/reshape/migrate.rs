@@ -34,7 +34,7 @@ impl Guest<'_> {
     fn not_moved(&self, cause: xenapi::Error) -> Error {
         if cause.is_failure(Failure::is_permission) {
             return Error::RoleLacks {
-                pool: self.member.name().to_owned(),
+                pool: self.pool.to_owned(),
                 role: "vm-power-admin",
                 what: "a server is moved to another host by a live migration",
             };
@@ -45,7 +45,7 @@ impl Guest<'_> {
         let said = cause.failure().map(ToString::to_string).unwrap_or_default();
         Error::Refused {
             subject: Subject::Host,
-            pool: self.member.name().to_owned(),
+            pool: self.pool.to_owned(),
             reason: format!("the host does not take the server ({said}); it runs where it was"),
         }
     }

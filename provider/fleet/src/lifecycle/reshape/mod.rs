@@ -24,11 +24,12 @@ use self::power::Guest as Powered;
 use self::room::kind;
 use self::steps::{Goal, Part, Step, goes_on, steps};
 use super::address::{Before, Guest};
-use super::size::{Size, resize};
+use super::size::{Resized, Size};
 use super::start::Starting;
 use super::{Bounds, call};
 use crate::capacity::Kind;
 use crate::error::Error;
+use crate::placement::in_section;
 use crate::pool::{Loaded, Member, Place};
 use crate::spec::{Power, Reshape, ServerKey};
 
@@ -76,7 +77,10 @@ pub(super) async fn reshape(
         .iter()
         .any(|step| matches!(step, Step::Start | Step::Resume));
     let asked = if wanted.is_moved || is_put_somewhere {
-        member.host_for(&member.fabric().await?, wanted.host.as_deref()).await?
+        let fabric = member.fabric().await?;
+        let asked = member.host_for(&fabric, wanted.host.as_deref()).await?;
+        in_section(&key.pool, &fabric, home, asked.as_ref())?;
+        asked
     } else {
         None
     };
@@ -122,6 +126,7 @@ impl Work<'_> {
         let name = self.loaded.name();
         let guest = Powered {
             member: self.member,
+            pool: self.pool,
             vm: &self.loaded.reference,
             record: &self.loaded.vm,
             name: &name,
@@ -133,10 +138,20 @@ impl Work<'_> {
             Step::Resume => guest.resume(self.host.as_ref()).await,
             Step::Unpause => guest.unpause().await,
             Step::Move(host) => guest.move_to(host).await,
-            Step::Size => resize(self.member, guest.vm, &name, self.from, self.to).await,
+            Step::Size => self.resize(self.from, self.to).await,
             Step::Start => self.start(self.to, seat.take()).await,
             Step::Await(before) => self.wait(*before, power).await,
         }
+    }
+
+    async fn resize(&self, from: Size, to: Size) -> Result<(), Error> {
+        let resized = Resized {
+            client: self.member.client()?,
+            pool: self.pool,
+            vm: &self.loaded.reference,
+            name: &self.loaded.name(),
+        };
+        resized.resize(from, to).await
     }
 
     async fn start(&self, size: Size, seat: Option<Place>) -> Result<(), Error> {
@@ -147,6 +162,7 @@ impl Work<'_> {
         };
         let starting = Starting {
             member: self.member,
+            pool: self.pool,
             vm: &self.loaded.reference,
             name: &self.loaded.name(),
             kind: &kind,
@@ -161,7 +177,7 @@ impl Work<'_> {
         if power == Power::Running && !self.wanted.wait.for_ip {
             return Ok(());
         }
-        let mut guest = Guest::new(self.member, &self.wanted.wait, self.loaded, before);
+        let mut guest = Guest::new(self.member, self.pool, &self.wanted.wait, self.loaded, before);
         match guest.address().await {
             Err(Error::NoAddress { .. }) if power == Power::Suspended => Ok(()),
             waited => waited.map(|_| ()),
@@ -202,7 +218,7 @@ impl Work<'_> {
         }
         // The place that was held for the other size is free again.
         self.member.ledger.is_off(vm);
-        resize(self.member, vm, &name, is, self.from).await?;
+        self.resize(is, self.from).await?;
         self.start(self.from, None).await?;
         Ok(self.from)
     }

@@ -17,6 +17,8 @@ const CLEAN: Duration = Duration::from_secs(120);
 /// A server whose power is changed.
 pub(super) struct Guest<'a> {
     pub(super) member: &'a Arc<Member>,
+    /// The pool's name, or that of a section of it.
+    pub(super) pool: &'a str,
     pub(super) vm: &'a Ref<Vm>,
     pub(super) record: &'a VmRecord,
     pub(super) name: &'a VmName,
@@ -46,7 +48,7 @@ impl Guest<'_> {
         if cause.is_failure(|failure| failure.is_permission() || failure.is_blocked() || failure.is_gone()) {
             return Err(call("stopping the server", self.name)(cause));
         }
-        tracing::info!(pool = self.member.name(), reason = %cause, "the guest does not stop by itself: it is stopped hard");
+        tracing::info!(pool = self.pool, reason = %cause, "the guest does not stop by itself: it is stopped hard");
         let hard = || client.vm().hard_shutdown(self.vm, self.bounds.remaining());
         self.bring(&PowerState::Halted, "stopping the server", hard).await
     }

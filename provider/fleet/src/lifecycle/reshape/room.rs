@@ -9,7 +9,7 @@ use super::{Size, Work};
 use crate::capacity::{Kind, PoolCapacity};
 use crate::error::{Error, Subject};
 use crate::inventory::{Freshness, Inventory};
-use crate::placement::{allows, ever_fits, hosts_in_order};
+use crate::placement::{allows, ever_fits, hosts_in_order, in_section};
 use crate::pool::{Fabric, Loaded, Member, Place, UnderWay};
 use crate::spec::{Reshape, ServerKey};
 
@@ -88,6 +88,7 @@ pub(crate) async fn possible(
     let pool = key.pool.as_str();
     allows(pool, "server", &loaded.vm, wanted.cpus, wanted.memory_mib)?;
     let host = member.host_for(&fabric, wanted.host.as_deref()).await?;
+    in_section(pool, &fabric, home, host.as_ref())?;
     let from = Size::of(&loaded.vm);
     let to = from.with(wanted.cpus, wanted.memory_mib);
     let kind = kind(&loaded, to, host.as_ref().or(home));
