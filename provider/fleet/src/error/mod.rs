@@ -4,8 +4,10 @@
 //! [`Error::subject`] which setting is at fault. Texts never hold secrets.
 
 mod advice;
+mod subject;
+mod vm_name;
+mod words;
 
-use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,94 +16,12 @@ use xenapi::Uuid;
 use crate::address::Missed;
 use crate::capacity::PoolCapacity;
 use crate::choices::Choices;
-use crate::lease::format_time;
 use crate::lifecycle::Stage;
 use crate::server::Named;
 
-/// The setting that an error is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Subject {
-    /// The server's name.
-    Name,
-    /// The OS alias.
-    Os,
-    /// The template.
-    Template,
-    /// A pool, by its configured name.
-    Pool(String),
-    /// The SR.
-    Storage,
-    /// The network.
-    Network,
-    /// The MAC address.
-    MacAddress,
-    /// The host.
-    Host,
-    /// The labels of pools.
-    PoolLabels,
-    /// The reservation.
-    Reservation,
-    /// The memory.
-    Memory,
-    /// The vCPUs.
-    Cpus,
-    /// The wait for an address.
-    WaitForIp,
-    /// The ranges that addresses must be in.
-    IpCidrs,
-    /// The ports that must answer.
-    ReadyPorts,
-    /// The ttl.
-    Ttl,
-    /// How a pool is reached.
-    Connection {
-        /// The pool's configured name.
-        pool: String,
-        /// The setting at fault.
-        field: ConnectionField,
-    },
-    /// None of them.
-    None,
-}
-
-/// A setting of a pool's connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConnectionField {
-    /// The address.
-    Url,
-    /// The user.
-    Username,
-    /// The password.
-    Password,
-    /// The trust in its certificate.
-    Tls,
-}
-
-/// The kinds of things that are looked for by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
-    /// A template.
-    Template,
-    /// An SR.
-    Storage,
-    /// A network.
-    Network,
-    /// A physical PIF, by its device.
-    Interface,
-    /// A VM.
-    Server,
-    /// A host.
-    Host,
-}
-
-/// A VM, for messages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VmName {
-    /// Its name, if it is known.
-    pub name: Option<String>,
-    /// Its UUID, if it is known.
-    pub uuid: Option<Uuid>,
-}
+pub use self::subject::{ConnectionField, Subject, What};
+pub use self::vm_name::VmName;
+use self::words::{labels, lacking, left_over, parts, past, room, seconds, uuids, why};
 
 /// A failure of the fleet.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -486,117 +406,5 @@ impl Error {
     /// Says whether the caller ended the operation.
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Error::Cancelled { .. })
-    }
-}
-
-fn parts(held: &[(String, u32, Timestamp)]) -> String {
-    let parts = held
-        .iter()
-        .map(|(pool, servers, until)| format!("room for {servers} in pool {pool:?} until {until}"));
-    match parts.collect::<Vec<_>>() {
-        parts if parts.is_empty() => "what cannot be read now".to_owned(),
-        parts => parts.join(", "),
-    }
-}
-
-fn lacking(missed: Missed) -> &'static str {
-    match missed {
-        Missed::PortClosed(_) => "no answer",
-        Missed::NotStarted
-        | Missed::NoAgent
-        | Missed::NoAddress
-        | Missed::OnlyLinkLocal
-        | Missed::WrongFamily
-        | Missed::OutsideCidrs => "no usable address",
-    }
-}
-
-fn labels(asked: &std::collections::BTreeSet<String>, pool: &Option<String>, there: &Choices) -> String {
-    let asked: Vec<String> = asked.iter().map(|label| format!("{label:?}")).collect();
-    match (asked.as_slice(), pool) {
-        ([], Some(pool)) => {
-            format!("the pool {pool:?} takes only servers that ask for one of its labels in pool_labels. {there}")
-        }
-        ([], None) => format!("every pool takes only servers that ask for one of its labels in pool_labels. {there}"),
-        (asked, Some(pool)) => format!("the pool {pool:?} has none of the labels {}. {there}", asked.join(", ")),
-        (asked, None) => format!("no pool has one of the labels {}. {there}", asked.join(", ")),
-    }
-}
-
-fn uuids(matches: &[Named]) -> String {
-    let shown: Vec<String> = matches.iter().take(12).map(|named| named.uuid.to_string()).collect();
-    shown.join(", ")
-}
-
-fn why(reasons: &[(String, Box<Error>)]) -> String {
-    let texts: Vec<String> = reasons.iter().map(|(_, error)| error.to_string()).collect();
-    texts.join("; ")
-}
-
-fn room(pools: &[PoolCapacity], cause: &Option<xenapi::Error>) -> String {
-    let pools = pools.iter().map(ToString::to_string);
-    let texts: Vec<String> = pools.chain(cause.iter().map(ToString::to_string)).collect();
-    texts.join("; ")
-}
-
-fn past(at: &Timestamp) -> String {
-    format_time(*at)
-}
-
-fn seconds(duration: &Duration) -> String {
-    format!("{} s", duration.as_secs())
-}
-
-fn left_over(left: &Option<VmName>) -> String {
-    left.as_ref()
-        .map(|vm| format!("; the VM{vm} exists"))
-        .unwrap_or_default()
-}
-
-impl VmName {
-    /// A VM of which nothing is known yet.
-    pub fn unknown() -> Self {
-        Self { name: None, uuid: None }
-    }
-
-    /// A VM by its UUID.
-    pub fn uuid(uuid: Uuid) -> Self {
-        Self {
-            name: None,
-            uuid: Some(uuid),
-        }
-    }
-
-    /// A VM by name and UUID.
-    pub fn new(name: &str, uuid: Uuid) -> Self {
-        Self {
-            name: Some(name.to_owned()),
-            uuid: Some(uuid),
-        }
-    }
-}
-
-/// Prints with a leading space, so that a VM of which nothing is known leaves no trace in a sentence.
-impl fmt::Display for VmName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.name, &self.uuid) {
-            (Some(name), Some(uuid)) => write!(f, " {name:?} ({uuid})"),
-            (Some(name), None) => write!(f, " {name:?}"),
-            (None, Some(uuid)) => write!(f, " {uuid}"),
-            (None, None) => Ok(()),
-        }
-    }
-}
-
-impl fmt::Display for What {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            What::Template => "template",
-            What::Storage => "storage repository",
-            What::Network => "network",
-            What::Interface => "physical interface",
-            What::Server => "server",
-            What::Host => "host",
-        })
     }
 }
