@@ -1,8 +1,8 @@
-//! Ctrl-C while a server comes up: it ends soon, and what exists is in the state.
+//! Ctrl-C and other ends of a run while a server comes up: it ends soon, and what exists is in the state or says itself until when it may be.
 
 use std::time::Duration;
 
-use acceptance::{Lab, Running, Workspace, assert_unchanged, is_group_alive, under_each_tool};
+use acceptance::{Lab, Reaper, Running, Tool, Workspace, assert_unchanged, is_group_alive, under_each_tool};
 
 use crate::{A, server};
 
@@ -128,4 +128,59 @@ fn a_provider_without_its_terraform_ends_itself() {
             "under its creation lease: {tags:?}"
         );
     });
+}
+
+/// How far the pool's clock is behind while servers are made: later than a creation lease.
+const BEHIND: i64 = 150 * 60;
+const POOL: &str = "lab1";
+
+/// Ends an apply that waits for an address by these signals to the whole group; says whether the server is in the state. If it is not, the
+/// reaper collects it when its creation lease is over.
+fn ended_by(tool: &Tool, signals: &[&str]) -> bool {
+    let lab = silent();
+    let clock = |offset| lab.control().set_clock_offset(POOL, offset).expect("another clock");
+    clock(-BEHIND);
+    let before = lab.world();
+    let workspace = lab.workspace(tool, &[]);
+    let provider = lab.provider().only(POOL).to_string();
+    workspace.main(&[&provider, &server("  os = \"debian12\"")]);
+    let running = waiting(&lab, &workspace);
+    let group = running.pid();
+    for signal in signals {
+        running.signal(signal);
+    }
+    let outcome = running.wait(SOON);
+    assert_ne!(outcome.code, Some(0), "{outcome}");
+    lab.until("the provider has ended too", || !is_group_alive(group));
+    let vm = lab.vms().into_iter().find(|vm| vm.text("name_label") == "web");
+    let tags = vm.map(|vm| vm.tags()).unwrap_or_default();
+    assert!(
+        tags.iter().any(|tag| tag.starts_with("dynvm:creating=")),
+        "under its creation lease: {tags:?}"
+    );
+    let is_known = workspace.state().addresses() == [A];
+    if is_known {
+        workspace.destroy();
+    } else {
+        clock(0);
+        Reaper::new(&lab).run_once().expect_success();
+    }
+    assert_unchanged(&lab, &before);
+    is_known
+}
+
+#[test]
+fn a_second_time() {
+    // Terraform leaves at once then, and may have had no time to write down what the provider answered.
+    under_each_tool(|tool| drop(ended_by(tool, &["INT", "INT"])));
+}
+
+#[test]
+fn by_the_end_of_a_pipeline_stage() {
+    under_each_tool(|tool| assert!(ended_by(tool, &["TERM"]), "what exists is in the state"));
+}
+
+#[test]
+fn by_the_end_of_a_pipeline_that_does_not_ask() {
+    under_each_tool(|tool| assert!(!ended_by(tool, &["KILL"])));
 }
