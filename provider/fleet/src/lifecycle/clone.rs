@@ -53,7 +53,8 @@ pub(super) async fn clone(plan: &Plan, made: &mut Option<Made>) -> Result<(), Er
     let begun = Instant::now();
     let late = |stage| move || plan.late(stage, VmName::unknown());
     let held = plan.bounds.hold(turn(plan), late(Stage::Queue)).await?;
-    let queue = begun.elapsed();
+    // What it waited for its room is waiting in line as well.
+    let queue = plan.waited + begun.elapsed();
     let now = plan.bounds.hold(plan.member.now(), late(Stage::Clone)).await?;
     let token = plan.member.token();
     let (asked, new) = made_of(plan, now, queue).await?;
@@ -102,14 +103,12 @@ async fn see(plan: &Plan, made: &mut Made, token: Option<Token>) -> Result<(), E
 }
 
 /// Waits until it is this clone's turn on the SRs that it works on.
-async fn turn(plan: &Plan) -> Result<Option<FifoGuard>, Error> {
-    if plan.copy_to.is_some() {
-        // A copy holds the SR's lock only for a moment.
-        return Ok(None);
-    }
+async fn turn(plan: &Plan) -> Result<FifoGuard, Error> {
     let queue = plan.member.client()?.sr_queue();
-    let held = queue.acquire_all(&plan.disks.srs(), &plan.bounds.cancel).await;
-    held.map(Some).ok_or(Error::Cancelled { left: None })
+    let held = queue.acquire_all(&plan.lines, &plan.bounds.cancel).await;
+    let held = held.ok_or(Error::Cancelled { left: None })?;
+    plan.leaves_the_line();
+    Ok(held)
 }
 
 fn new(reference: Ref<Vm>, birth: BirthName, now: Timestamp, timings: Timings) -> Made {

@@ -1,7 +1,10 @@
 //! The first phase: a pool, a host and a template for a server, every name resolved. Nothing exists yet, so nothing is to be undone.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use ulid::Ulid;
 use xenapi::{Network, Ref, Sr};
 
@@ -9,7 +12,7 @@ use super::{Bounds, CREATION_GRACE, Knock, Stage};
 use crate::capacity::{Kind, template_name};
 use crate::error::{Error, VmName};
 use crate::placement::{self, Candidate, Chosen, Looks, Terms, none_fits, passed_over};
-use crate::pool::{Disks, Fabric, Held, Member, Place, Section, Template};
+use crate::pool::{Fabric, Held, Member, Place, Section, Template};
 use crate::spec::{Image, ServerSpec};
 
 /// Who makes a server.
@@ -31,7 +34,6 @@ pub(crate) struct Plan {
     pub(super) member: Arc<Member>,
     pub(super) fabric: Arc<Fabric>,
     pub(super) template: Arc<Template>,
-    pub(super) disks: Arc<Disks>,
     pub(super) spec: Arc<ServerSpec>,
     pub(super) network: Option<Ref<Network>>,
     /// The SR to copy to, when it is another than the template's.
@@ -45,6 +47,10 @@ pub(crate) struct Plan {
     pub(super) knock: Arc<dyn Knock>,
     /// Counts until the pool itself shows what the server takes.
     pub(super) place: Place,
+    /// The SRs at which its clone stands in line.
+    pub(super) lines: BTreeSet<Ref<Sr>>,
+    /// How long it took until its room was held.
+    pub(super) waited: Duration,
     /// The ticket that it is made under.
     pub(super) ticket: Option<Ulid>,
     /// Holds its room against other processes, until it runs.
@@ -57,6 +63,14 @@ impl Plan {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(held) = held {
             held.release().await;
+        }
+    }
+
+    /// Its turn to be cloned has come: nobody waits behind it any more.
+    pub(super) fn leaves_the_line(&self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = held.as_mut() {
+            held.leaves_the_line();
         }
     }
 
@@ -91,6 +105,7 @@ pub(crate) async fn plan(
         limit: bounds.limit,
         stage: Stage::Planning,
     };
+    let begun = Instant::now();
     let settled = async {
         let wish = spec.wish();
         let sections = placement::asked(members, &wish).await?;
@@ -107,11 +122,12 @@ pub(crate) async fn plan(
         placement::choose(found, &terms).await
     };
     let Chosen { candidate, place, held } = bounds.hold(settled, late).await?;
+    let lines = candidate.lines();
     let Candidate {
         member,
         fabric,
         template,
-        disks,
+        disks: _,
         network,
         copy_to,
         kind,
@@ -122,7 +138,6 @@ pub(crate) async fn plan(
         member,
         fabric,
         template,
-        disks,
         spec,
         network,
         copy_to,
@@ -132,6 +147,8 @@ pub(crate) async fn plan(
         bounds,
         knock,
         place,
+        lines,
+        waited: begun.elapsed(),
         ticket: held.as_ref().map(Held::ticket),
         held: Mutex::new(held),
     })

@@ -122,6 +122,14 @@ impl Candidate {
         &self.fabric.pool
     }
 
+    /// The SRs at which clones stand in line: a copy holds the lock of one only for a moment.
+    pub(crate) fn lines(&self) -> BTreeSet<Ref<Sr>> {
+        if self.copy_to.is_some() {
+            return BTreeSet::new();
+        }
+        self.disks.srs()
+    }
+
     /// Resolves what a wish names in one pool, by the settings of a section of it.
     async fn find(section: &Section, wish: &Wish) -> Result<Self, Error> {
         let (member, settings) = (&section.member, section.settings());

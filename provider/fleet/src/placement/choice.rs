@@ -61,6 +61,7 @@ impl Terms {
         Request {
             kind: candidate.kind.clone(),
             host: host.clone(),
+            lines: candidate.lines(),
             draws_from: self.draws_from,
             lasts: self.lasts,
             owner: self.owner.clone(),

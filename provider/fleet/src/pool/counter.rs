@@ -2,23 +2,27 @@
 //!
 //! ```text
 //!  server, its host chosen ---> waiting ---> one ticket for several of a kind ---> held, until the last of them runs
-//!                                  ^                    |
+//!                                  ^                    |                           (first of all for its turn at the SRs)
 //!                                  +--- one by one -----+ refused as a whole
 //! ```
 //! Tickets are numbered by a test-and-set, so many of one process at once would only be in each other's way. Whoever waits while one is
 //! being taken goes into the next.
+//!
+//! Nobody is in a hurry who could not be cloned yet: as long as others of this process that have tickets stand in line at its SRs, it waits
+//! for company. A run of thousands, of which one comes when another is done, takes few tickets so, and a server that is alone waits for nothing.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use ulid::Ulid;
-use xenapi::{Host, Ref};
+use xenapi::{Host, Ref, Sr};
 
+use super::line::{Asking, Line, Next};
 use super::{Member, later, whole_seconds};
 use crate::capacity::{HeldRoom, Kind};
 use crate::error::Error;
@@ -27,13 +31,14 @@ use crate::lease::mint;
 use crate::reservation::{Admission, Desk, Pass, Surroundings};
 use crate::ticket::{Board, Kind as TicketKind, Refusal, Ticket};
 
-/// How many servers one ticket is for at most: what it holds for one that fails it holds until the last of the others runs.
-const TOGETHER: usize = 8;
-
 /// Where servers ask for tickets.
 #[derive(Default)]
 pub(crate) struct Counter {
     line: Mutex<Line>,
+    /// Tells that somebody came, or that a turn did.
+    moved: Notify,
+    /// How many with tickets stand in line at each SR.
+    ahead: Mutex<BTreeMap<Ref<Sr>, usize>>,
     /// This process's own, from before they are seen by anybody until they are seen to be released.
     tickets: Mutex<BTreeMap<Ulid, Own>>,
 }
@@ -47,30 +52,19 @@ enum Own {
     Released,
 }
 
-#[derive(Default)]
-struct Line {
-    waiting: VecDeque<Asking>,
-    is_served: bool,
-}
-
 /// What a server asks for.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) kind: Kind,
     pub(crate) host: Ref<Host>,
+    /// The SRs at which it waits for its turn to be cloned; none if it does not.
+    pub(crate) lines: BTreeSet<Ref<Sr>>,
     /// The reservation to draw from.
     pub(crate) draws_from: Option<Ulid>,
     /// How long it may take until the server runs, or nothing is left of it.
     pub(crate) lasts: Duration,
     /// Who asks.
     pub(crate) owner: String,
-}
-
-struct Asking {
-    request: Request,
-    /// To be asked for by itself: a ticket for several was refused.
-    is_alone: bool,
-    answer: oneshot::Sender<Result<Answer, Error>>,
 }
 
 /// What comes of asking.
@@ -86,7 +80,15 @@ pub(crate) enum Answer {
 /// A server's share of a ticket.
 pub(crate) struct Held {
     share: Arc<Share>,
+    /// Until its turn has come.
+    in_line: Option<InLine>,
     is_over: bool,
+}
+
+/// A place in line at the SRs.
+struct InLine {
+    member: Arc<Member>,
+    srs: BTreeSet<Ref<Sr>>,
 }
 
 struct Share {
@@ -112,6 +114,7 @@ impl Counter {
                 member.tasks.spawn(serve(Arc::clone(member)));
             }
         }
+        self.moved.notify_one();
         // Whoever serves goes without an answer only when the runtime ends.
         told.await.unwrap_or(Err(Error::Cancelled { left: None }))
     }
@@ -137,6 +140,16 @@ impl Counter {
         self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Says whether others with tickets come before a server at its SRs.
+    fn is_behind(&self, request: &Request) -> bool {
+        let ahead = self.ahead();
+        request.lines.iter().any(|sr| ahead.contains_key(sr))
+    }
+
+    fn ahead(&self) -> MutexGuard<'_, BTreeMap<Ref<Sr>, usize>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn line(&self) -> MutexGuard<'_, Line> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -146,6 +159,11 @@ impl Held {
     /// The ticket.
     pub(crate) fn ticket(&self) -> Ulid {
         self.share.pass.ticket.id
+    }
+
+    /// Its turn has come: it stands in nobody's way any more.
+    pub(crate) fn leaves_the_line(&mut self) {
+        self.in_line = None;
     }
 
     /// The server runs, or nothing is left of it: the last one releases the ticket.
@@ -172,6 +190,35 @@ impl Drop for Held {
     }
 }
 
+impl InLine {
+    fn new(member: &Arc<Member>, srs: &BTreeSet<Ref<Sr>>) -> Self {
+        let mut ahead = member.counter.ahead();
+        for sr in srs {
+            *ahead.entry(sr.clone()).or_default() += 1;
+        }
+        drop(ahead);
+        Self {
+            member: Arc::clone(member),
+            srs: srs.clone(),
+        }
+    }
+}
+
+impl Drop for InLine {
+    fn drop(&mut self) {
+        let counter = &self.member.counter;
+        let mut ahead = counter.ahead();
+        for sr in &self.srs {
+            if let Some(others) = ahead.get_mut(sr) {
+                *others -= 1;
+            }
+        }
+        ahead.retain(|_, others| *others > 0);
+        drop(ahead);
+        counter.moved.notify_one();
+    }
+}
+
 impl Share {
     fn is_last(&self) -> bool {
         self.left.fetch_sub(1, Ordering::AcqRel) == 1
@@ -188,47 +235,20 @@ impl Share {
 
 /// Serves the line until nobody waits.
 async fn serve(member: Arc<Member>) {
+    let counter = &member.counter;
     loop {
-        let batch = {
-            let mut line = member.counter.line();
-            let batch = line.next();
-            if batch.is_empty() {
-                line.is_served = false;
-                return;
-            }
-            batch
+        let next = {
+            let mut line = counter.line();
+            let next = line.next(|request| counter.is_behind(request));
+            line.is_served = !matches!(next, Next::Nobody);
+            next
         };
-        take(&member, batch).await;
-    }
-}
-
-impl Line {
-    /// The first in line and those behind who ask for the same.
-    fn next(&mut self) -> Vec<Asking> {
-        let Some(first) = self.waiting.pop_front() else {
-            return Vec::new();
-        };
-        let mut batch = vec![first];
-        let mut rest = VecDeque::new();
-        while let Some(asking) = self.waiting.pop_front() {
-            let goes_along = batch.len() < TOGETHER && batch.first().is_some_and(|first| first.goes_with(&asking));
-            if goes_along {
-                batch.push(asking);
-            } else {
-                rest.push_back(asking);
-            }
+        match next {
+            Next::Batch(batch) => take(&member, batch).await,
+            // What has moved since it was looked is told still.
+            Next::Later => counter.moved.notified().await,
+            Next::Nobody => return,
         }
-        self.waiting = rest;
-        batch
-    }
-}
-
-impl Asking {
-    fn goes_with(&self, other: &Self) -> bool {
-        let (a, b) = (&self.request, &other.request);
-        let is_same_size = a.kind.need == b.kind.need && a.kind.storage == b.kind.storage && a.kind.os == b.kind.os;
-        let is_alike = is_same_size && a.kind.ceilings == b.kind.ceilings;
-        !self.is_alone && !other.is_alone && is_alike && a.draws_from == b.draws_from
     }
 }
 
@@ -246,6 +266,7 @@ async fn take(member: &Arc<Member>, batch: Vec<Asking>) {
             for asking in batch {
                 let held = Held {
                     share: Arc::clone(&share),
+                    in_line: Some(InLine::new(member, &asking.request.lines)),
                     is_over: false,
                 };
                 // Whoever does not wait any more gives its share back by dropping it.

@@ -5,6 +5,7 @@ mod counter;
 pub(crate) mod fabric;
 mod imagined;
 mod ledger;
+mod line;
 mod loader;
 mod section;
 mod template;

@@ -163,3 +163,28 @@ async fn a_refresh_of_two_hundred_servers_ten_at_a_time() {
     let more = lab.requests().len() - requests.len();
     assert!(more <= 1, "30 changes took {more}:\n{}", listed(&lab.requests()));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_run_takes_few_tickets() {
+    const SERVERS: usize = 48;
+    let lab = Lab::small_with(|world: &mut World| {
+        // As in a pool: what stands in line at an SR waits for clones, not for tickets.
+        world.latencies.vdi_clone_ms = Span::fixed(4000);
+        world.latencies.request_ms = Span::fixed(5);
+        world.pools["lab1"].hosts["xen11"].cpus = 2 * 1024;
+        world.pools["lab1"].hosts["xen11"].memory_gib = 1024;
+    })
+    .await;
+    let mut wanted = spec("web");
+    wanted.wait.for_ip = false;
+    // One comes when another is done, as under terraform.
+    let creates = (0..SERVERS).map(|_| lab.create(wanted.clone()));
+    let made: Vec<_> = futures::stream::iter(creates).buffer_unordered(16).collect().await;
+    assert!(made.iter().all(Result::is_ok), "{made:?}");
+    let requests = lab.requests();
+    let looks = requests
+        .iter()
+        .filter(|request| request.method == "event.inject")
+        .count();
+    assert!(looks <= SERVERS / 3, "{looks} tickets for {SERVERS} servers");
+}
