@@ -21,8 +21,13 @@ const MAX_THROTTLED: u32 = 10;
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 const MAX_HOPS: u32 = 3;
 const MAX_LOGINS: u32 = 1;
-const MAX_BROKEN: u32 = 2;
+/// After so many broken connections in a row the host behind the session may not be what it was.
+const SUSPECT: u32 = 2;
+const MAX_BROKEN: u32 = 2 * SUSPECT;
+const MAX_HTTP: u32 = 2;
 const MAX_INTERNAL: u32 = 1;
+/// Between a broken connection and the next.
+const BREATH: Duration = Duration::from_millis(300);
 
 /// Makes calls on the pool's session, repeating what may be repeated.
 #[derive(Debug)]
@@ -41,6 +46,7 @@ struct Tries {
     hops: u32,
     throttled: u32,
     broken: u32,
+    http: u32,
     internal: u32,
     unreachable: u32,
 }
@@ -219,9 +225,8 @@ impl Caller {
             }
             ErrorKind::Failure(failure) if failure.is_emergency() => self.be_patient(tries, began),
             ErrorKind::Unreachable { .. } => self.be_patient(tries, began),
-            ErrorKind::Broken | ErrorKind::Http(500..=599) => {
-                bounded(&mut tries.broken, MAX_BROKEN, Duration::from_millis(300))
-            }
+            ErrorKind::Broken => self.broken(session, tries, began),
+            ErrorKind::Http(500..=599) => bounded(&mut tries.http, MAX_HTTP, BREATH),
             ErrorKind::Failure(_)
             | ErrorKind::Untrusted { .. }
             | ErrorKind::TimedOut(_)
@@ -234,6 +239,17 @@ impl Caller {
             | ErrorKind::StaleToken
             | ErrorKind::Closed => Next::GiveUp,
         }
+    }
+
+    /// A connection may break and the next one hold. A host to which none holds may be gone, or be the coordinator no more: the next login looks
+    /// for one that is.
+    fn broken(&self, session: Option<&Session>, tries: &mut Tries, began: Instant) -> Next {
+        match session {
+            Some(session) if tries.broken == SUSPECT => self.sessions.forget(session.generation),
+            None if self.sessions.was_connected() => return self.be_patient(tries, began),
+            Some(_) | None => {}
+        }
+        bounded(&mut tries.broken, MAX_BROKEN, BREATH)
     }
 
     /// A pool that answered before may be restarting; one that never did is more likely a wrong address.

@@ -20,6 +20,7 @@ mod lab;
 mod leases;
 mod life;
 mod lists;
+mod outages;
 mod placing;
 mod ports;
 mod promises;

@@ -362,14 +362,6 @@ impl Objects<'_, Vm> {
             .await
     }
 
-    /// Declares a VM halted whose host is known to be dead.
-    ///
-    /// # Errors
-    /// `is_wrong_power_state` if the host is alive.
-    pub async fn power_state_reset(self, vm: &Ref<Vm>) -> Result<(), Error> {
-        self.set("VM.power_state_reset", vm, Vec::new()).await
-    }
-
     /// Deletes the record of a halted VM with its devices; its disks stay.
     ///
     /// # Errors

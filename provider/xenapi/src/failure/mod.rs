@@ -156,14 +156,6 @@ impl Failure {
         self.means(&[Meaning::OtherHost, Meaning::NoMemory, Meaning::HighAvailability])
     }
 
-    /// Tells whether a host is off or does not answer.
-    pub fn is_host_down(&self) -> bool {
-        matches!(
-            self.code.as_str(),
-            "HOST_OFFLINE" | "HOST_NOT_LIVE" | "CANNOT_CONTACT_HOST"
-        )
-    }
-
     /// Tells whether the storage repository is full.
     pub fn is_storage_full(&self) -> bool {
         self.means(&[Meaning::StorageFull])

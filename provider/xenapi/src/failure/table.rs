@@ -35,6 +35,10 @@ pub(super) enum Meaning {
 
 const NEXT_HOST: &str = "another host may take it";
 const STARTING: &str = "the host is starting or cut off from its coordinator: wait, or name another member of the pool";
+const HOST_DOWN: &str = "the host is off or cut off: bring it back; what is on it cannot be changed meanwhile. Is it surely off, an \
+    administrator may declare its VMs halted (xe vm-reset-powerstate)";
+const HOST_SILENT: &str = "the host does not answer, and it is open whether the call took effect: bring it back; after ten minutes the pool \
+    counts it as off";
 const STORAGE: &str = "the storage repository has a fault: look at it, or use another one";
 
 /// Codes, meanings and what a person can do (facts: the error catalogue of xapi; the parameters there are the ones really raised).
@@ -56,7 +60,7 @@ pub(super) const TABLE: &[(&str, Meaning, &str)] = &[
     ("HA_HOST_IS_ARMED", Meaning::Emergency, STARTING),
     ("HA_FAILED_TO_FORM_LIVESET", Meaning::Emergency, STARTING),
     ("HA_HOST_CANNOT_ACCESS_STATEFILE", Meaning::Emergency, STARTING),
-    ("HOST_OFFLINE", Meaning::OtherHost, "the host is off or cut off"),
+    ("HOST_OFFLINE", Meaning::OtherHost, HOST_DOWN),
     ("HOST_NOT_LIVE", Meaning::OtherHost, NEXT_HOST),
     ("HOST_DISABLED", Meaning::OtherHost, NEXT_HOST),
     ("HOST_DISABLED_UNTIL_REBOOT", Meaning::OtherHost, NEXT_HOST),
@@ -81,7 +85,7 @@ pub(super) const TABLE: &[(&str, Meaning, &str)] = &[
     ("VM_SHUTDOWN_TIMEOUT", Meaning::Guest, "the guest did not stop in time: stop it hard"),
     ("HOST_NOT_ENOUGH_FREE_MEMORY", Meaning::NoMemory, "the hosts are full: free memory or use another pool"),
     ("NO_HOSTS_AVAILABLE", Meaning::NoHost, "no host can run this VM: look at its storage, its networks and the hosts"),
-    ("CANNOT_CONTACT_HOST", Meaning::Unknown, "the host does not answer: it is open whether the call took effect"),
+    ("CANNOT_CONTACT_HOST", Meaning::Unknown, HOST_SILENT),
     ("INTERNAL_ERROR", Meaning::Unknown, "the pool met an internal error: it is open whether the call took effect"),
     ("OTHER_OPERATION_IN_PROGRESS", Meaning::Busy, "another operation is in progress: try again later"),
     ("DEVICE_DETACH_REJECTED", Meaning::Busy, "the guest holds the device: try again later"),

@@ -175,6 +175,23 @@ async fn reads_are_repeated_on_a_broken_connection_and_creates_are_not(wire: Wir
     assert!(error.is_ok());
 }
 
+async fn a_coordinator_to_which_no_connection_holds_is_left(wire: Wire) {
+    let calls = AtomicUsize::new(0);
+    let old = Server::start(wire, move |_| match calls.fetch_add(1, Ordering::SeqCst) {
+        0 => ok(SESSION),
+        1 => ok("Halted"),
+        _ => Reply::Cut,
+    })
+    .await;
+    let new = Server::xapi(wire, |_| ok("Running")).await;
+    let mut config = old.config();
+    config.urls.push(new.endpoint());
+    let pool = Pool::new(config).unwrap();
+    assert_eq!(pool.vm().get_power_state(&vm()).await.unwrap().as_str(), "Halted");
+    assert_eq!(pool.vm().get_power_state(&vm()).await.unwrap().as_str(), "Running");
+    assert_eq!(pool.session_endpoint(), Some(new.endpoint()));
+}
+
 async fn a_late_answer_is_an_open_outcome(wire: Wire) {
     let server = Server::xapi(wire, |_| Reply::After(Arc::default(), Box::new(Reply::Cut))).await;
     let error = server
@@ -365,6 +382,7 @@ over_both_wires!(
     addresses_are_tried_in_turn,
     a_pool_that_never_answered_is_given_up_at_once,
     reads_are_repeated_on_a_broken_connection_and_creates_are_not,
+    a_coordinator_to_which_no_connection_holds_is_left,
     a_late_answer_is_an_open_outcome,
     a_dropped_login_serves_the_next_caller,
     another_pool_behind_the_address_is_refused,

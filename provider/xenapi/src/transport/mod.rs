@@ -27,7 +27,14 @@ use crate::wire::{Answer, Cut, FromWire, Raw, ReadError, Value, Wire, WireError,
 const MAX_BODY: usize = 300 * 1024;
 /// No answer of ours comes near; an endless one ends here.
 const MAX_ANSWER: u64 = 1 << 30;
+/// A host that is gone without a word is noticed after so long without a sign of life, on a connection that waits for an answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// Between further signs, when the first stays out.
+const KEEP_ASKING: Duration = Duration::from_secs(10);
+const ASKED: u32 = 3;
+/// The same where something was sent that it does not confirm.
+#[cfg(target_os = "linux")]
+const UNCONFIRMED: Duration = Duration::from_secs(60);
 const IDLE: Duration = Duration::from_secs(90);
 
 /// A call as it goes out, without the session.
@@ -124,7 +131,7 @@ impl Transport {
         let agent =
             HeaderValue::from_str(originator).map_err(|_| unusable("the originator is no header text".to_owned()))?;
         // No proxy: only the configuration reads the environment. No redirects: xapi's own go to other hosts and carry the session.
-        let client = reqwest::Client::builder()
+        let builder = reqwest::Client::builder()
             .tls_backend_preconfigured(config)
             .user_agent(agent)
             .no_proxy()
@@ -133,9 +140,12 @@ impl Transport {
             .http1_only()
             .connect_timeout(connect)
             .tcp_keepalive(KEEP_ALIVE)
-            .pool_idle_timeout(IDLE)
-            .build()
-            .map_err(|error| unusable(causes(&error).join(": ")))?;
+            .tcp_keepalive_interval(KEEP_ASKING)
+            .tcp_keepalive_retries(ASKED)
+            .pool_idle_timeout(IDLE);
+        #[cfg(target_os = "linux")]
+        let builder = builder.tcp_user_timeout(UNCONFIRMED);
+        let client = builder.build().map_err(|error| unusable(causes(&error).join(": ")))?;
         Ok(Self {
             client,
             pool: pool.to_owned(),
