@@ -21,9 +21,7 @@ const MAX_THROTTLED: u32 = 10;
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 const MAX_HOPS: u32 = 3;
 const MAX_LOGINS: u32 = 1;
-/// After so many broken connections in a row the host behind the session may not be what it was.
-const SUSPECT: u32 = 2;
-const MAX_BROKEN: u32 = 2 * SUSPECT;
+const MAX_BROKEN: u32 = 3;
 const MAX_HTTP: u32 = 2;
 const MAX_INTERNAL: u32 = 1;
 /// Between a broken connection and the next.
@@ -147,7 +145,10 @@ impl Caller {
     async fn ask(&self, session: &Session, call: &Call, collect: &mut dyn Collect) -> Result<(), Error> {
         let heard = self.transport.ask(&session.door, Some(&session.id), call, collect);
         match heard.await? {
-            Heard::Answer => Ok(()),
+            Heard::Answer => {
+                session.strikes.clear();
+                Ok(())
+            }
             // The pool is not what it was at the login: the next call logs in anew, and finds out again.
             Heard::OtherWire => {
                 self.sessions.forget(session.generation);
@@ -189,6 +190,7 @@ impl Caller {
                 }
             }
             ErrorKind::Unreachable { .. } | ErrorKind::Untrusted { .. } => self.sessions.forget(session.generation),
+            ErrorKind::Broken if session.strikes.add() => self.sessions.forget(session.generation),
             ErrorKind::Broken
             | ErrorKind::TimedOut(_)
             | ErrorKind::Http(_)
@@ -241,13 +243,10 @@ impl Caller {
         }
     }
 
-    /// A connection may break and the next one hold. A host to which none holds may be gone, or be the coordinator no more: the next login looks
-    /// for one that is.
+    /// A connection may break and the next one hold. Where the login found nobody, the pool is waited for.
     fn broken(&self, session: Option<&Session>, tries: &mut Tries, began: Instant) -> Next {
-        match session {
-            Some(session) if tries.broken == SUSPECT => self.sessions.forget(session.generation),
-            None if self.sessions.was_connected() => return self.be_patient(tries, began),
-            Some(_) | None => {}
+        if session.is_none() && self.sessions.was_connected() {
+            return self.be_patient(tries, began);
         }
         bounded(&mut tries.broken, MAX_BROKEN, BREATH)
     }

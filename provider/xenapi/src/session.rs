@@ -1,7 +1,7 @@
 //! The one session of a pool and process.
 //!
 //! ```text
-//!   none --first call--> logging in --ok--> live --SESSION_INVALID, HOST_IS_SLAVE, no connection--> none
+//!   none --first call--> logging in --ok--> live --SESSION_INVALID, HOST_IS_SLAVE, no connection, or none that holds--> none
 //!                            |
 //!                            +--error--> none, and for a moment everybody gets that same error
 //! ```
@@ -9,6 +9,7 @@
 //! A refused password costs 5 s on the server, so callers never log in side by side.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,8 +28,27 @@ use crate::uuid::Uuid;
 
 /// How long a failed login is everybody's answer.
 const REMEMBERED: Duration = Duration::from_secs(3);
+/// One may happen to any connection.
+const MAX_STRIKES: u32 = 2;
 /// How often one login is sent on to another member.
 const MAX_HOPS: usize = 4;
+
+/// Connections that broke one after the other, with no answer in between: the host behind them may be gone, or be the coordinator no more. The
+/// next login looks for one that is.
+#[derive(Debug, Default)]
+pub(crate) struct Strikes(AtomicU32);
+
+impl Strikes {
+    /// There was an answer.
+    pub(crate) fn clear(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    /// Counts one more; says whether that is one too many.
+    pub(crate) fn add(&self) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_STRIKES
+    }
+}
 
 /// A live session.
 #[derive(Debug)]
@@ -37,6 +57,7 @@ pub(crate) struct Session {
     pub(crate) door: Door,
     /// Counts sessions: tokens of earlier ones are worth nothing.
     pub(crate) generation: u64,
+    pub(crate) strikes: Strikes,
 }
 
 type LoginResult = Option<Result<Arc<Session>, Error>>;
@@ -227,6 +248,7 @@ impl Sessions {
                     id,
                     door,
                     generation: state.generation,
+                    strikes: Strikes::default(),
                 });
                 state.current = Some(Arc::clone(&session));
                 state.failed = None;

@@ -253,14 +253,6 @@ impl Shared {
         }
     }
 
-    /// The host behind the session may be gone: whoever calls next looks for the coordinator.
-    fn suspect(&self) {
-        let token = self.state().of(Lane::All);
-        if let Some(token) = token {
-            self.caller.sessions().forget(token.generation);
-        }
-    }
-
     fn drop_token(&self) {
         let mut state = self.state();
         state.token = None;
@@ -329,7 +321,6 @@ async fn listen(shared: Arc<Shared>) {
         failures += 1;
         // One broken connection is no loss: the same token is good for the next call.
         if failures == 2 {
-            shared.suspect();
             shared.drop_token();
             shared.lose(&Loss::Unreachable(error));
         }
