@@ -10,7 +10,11 @@ RUN_TESTS := $(if $(shell command -v cargo-nextest 2>/dev/null),$(CARGO) nextest
 export CHECKPOINT_DISABLE := 1
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help demo build test check format lint docs docs-check bench install clean
+# `make fuzz FUZZ=marks FUZZ_SECONDS=60` runs one target for a minute.
+FUZZ ?= $(basename $(notdir $(wildcard tests/fuzz/fuzz_targets/*.rs)))
+FUZZ_SECONDS ?= 600
+
+.PHONY: help demo build test check format lint fuzz docs docs-check bench install clean
 
 help: ## what each verb does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
@@ -32,6 +36,15 @@ format:
 
 lint:
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+# RUSTC_BOOTSTRAP: the instrumentation wants a nightly compiler otherwise. No sanitizer: what is fuzzed has no unsafe code.
+fuzz: ## ten minutes of libFuzzer for each target of tests/inputs, or for those in FUZZ
+	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing; get it with: cargo install --locked cargo-fuzz" >&2; exit 1; }
+	for target in $(FUZZ); do \
+	  mkdir -p "tests/fuzz/found/$$target"; \
+	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir tests/fuzz -s none "$$target" "tests/fuzz/found/$$target" "tests/fuzz/corpus/$$target" -- \
+	    -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10; \
+	done
 
 docs: ## writes the reference pages anew from the attribute tables and the examples
 	$(CARGO) run --locked -q -p dynvm --bin dynvm-docs -- write

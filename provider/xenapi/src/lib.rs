@@ -39,7 +39,7 @@ pub use self::event::{
 };
 pub use self::failure::Failure;
 pub use self::fifo::{Fifo, FifoGuard};
-pub use self::listing::decode_listing;
+pub use self::listing::{decode_events, decode_listing};
 pub use self::pool::{Limits, Pool, PoolConfig};
 pub use self::query::{Filter, UnquotableLiteral};
 pub use self::record::{

@@ -19,6 +19,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["cty"]),
     ("fleet", &["xenapi"]),
     ("history", &[]),
+    (
+        "inputs",
+        &["cty", "dynvm", "engine", "fleet", "plugin", "reaper", "xenapi"],
+    ),
     ("plugin", &["cty", "engine", "proto"]),
     ("proto", &[]),
     ("reaper", &["fleet", "history", "xenapi"]),

@@ -94,7 +94,9 @@ fn every_rust_file_belongs_to_a_module() {
             let is_root = matches!(stem.as_str(), "lib" | "main")
                 || name.contains("/src/bin/")
                 || file.parent().is_some_and(|folder| {
-                    folder.ends_with("tests") || folder.ends_with("examples") || folder.ends_with("benches")
+                    ["tests", "examples", "benches", "fuzz_targets"]
+                        .iter()
+                        .any(|roots| folder.ends_with(roots))
                 });
             if is_root {
                 continue;

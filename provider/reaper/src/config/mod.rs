@@ -102,6 +102,21 @@ pub fn read(path: &Path, environment: &Environment) -> Result<Config, ConfigErro
     read_text(path, &text, environment)
 }
 
+/// Reads the text of a configuration; `path` is where it stands, for messages and by its ending.
+///
+/// # Errors
+/// All that is wrong, not only the first.
+pub fn read_text(path: &Path, text: &str, environment: &Environment) -> Result<Config, ConfigErrors> {
+    let is_named_ini = path
+        .extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("ini"));
+    if is_named_ini || ini::is_ini(text) {
+        of_ini(path, text)
+    } else {
+        toplevel::read(path, text, environment)
+    }
+}
+
 /// Reads the configuration that is there when no file is named: [`DEFAULT_FILE`], or else the pool that the environment names.
 ///
 /// # Errors
@@ -123,17 +138,6 @@ fn read_file_or_environment(file: &Path, environment: &Environment) -> Result<Co
         warnings: warnings.collect(),
         ..Config::of(vec![pool])
     })
-}
-
-fn read_text(path: &Path, text: &str, environment: &Environment) -> Result<Config, ConfigErrors> {
-    let is_named_ini = path
-        .extension()
-        .is_some_and(|ending| ending.eq_ignore_ascii_case("ini"));
-    if is_named_ini || ini::is_ini(text) {
-        of_ini(path, text)
-    } else {
-        toplevel::read(path, text, environment)
-    }
 }
 
 fn of_ini(path: &Path, text: &str) -> Result<Config, ConfigErrors> {

@@ -13,6 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use self::mailbox::{Haste, Hurry, Interest, Loss, Notice, Subscription};
+pub(crate) use self::poll::Gathered;
 pub use self::watcher::Watcher;
 
 use crate::record::{Class, Record};

@@ -44,7 +44,7 @@ pub(super) async fn read_on(
     token: &str,
     wait: Duration,
 ) -> Result<Delta, Error> {
-    let mut gathered = Gathered::new(Broken::Left);
+    let mut gathered = Gathered::of_watcher();
     let call = call(subscriptions, token, wait);
     caller.once(session, &call, &mut gathered).await?;
     gathered.delta(pool, session.generation)
@@ -71,7 +71,7 @@ fn call(subscriptions: Vec<String>, token: &str, wait: Duration) -> Call {
 }
 
 /// What came of an answer.
-struct Gathered {
+pub(crate) struct Gathered {
     changes: Vec<Change>,
     token: String,
     counts: BTreeMap<String, i64>,
@@ -86,6 +86,15 @@ impl Gathered {
             counts: BTreeMap::new(),
             broken,
         }
+    }
+
+    /// As the watcher gathers: one broken record spoils nothing else.
+    pub(crate) fn of_watcher() -> Self {
+        Self::new(Broken::Left)
+    }
+
+    pub(crate) fn into_changes(self) -> Vec<Change> {
+        self.changes
     }
 
     fn delta(self, pool: &str, generation: u64) -> Result<Delta, Error> {

@@ -1,0 +1,4 @@
+//! Durations.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| inputs::read("durations", bytes));

@@ -1,0 +1,4 @@
+//! Events in XML-RPC.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| inputs::read("events_xml", bytes));
