@@ -13,8 +13,9 @@ export CARGO_TERM_COLOR ?= auto
 # `make fuzz FUZZ=marks FUZZ_SECONDS=60` runs one target for a minute.
 FUZZ ?= $(basename $(notdir $(wildcard tests/fuzz/fuzz_targets/*.rs)))
 FUZZ_SECONDS ?= 600
+ADVISORIES := $(wildcard $(or $(CARGO_HOME),$(HOME)/.cargo)/advisory-dbs/advisory-db-*)
 
-.PHONY: help demo build test check format lint fuzz docs docs-check bench install clean
+.PHONY: help demo build test check format lint deny fuzz docs docs-check bench install clean
 
 help: ## what each verb does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
@@ -36,6 +37,12 @@ format:
 
 lint:
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+deny: ## licences, versions and sources of the libraries; their known vulnerabilities where the list of them is at hand
+	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing; get it with: cargo install --locked cargo-deny" >&2; exit 1; }
+	$(CARGO) deny --locked check licenses bans sources
+	@if [ -n "$(ADVISORIES)" ]; then $(CARGO) deny --locked --offline check advisories; \
+	else echo "vulnerabilities: not checked, as their list is not here; get it with: cargo deny fetch"; fi
 
 # RUSTC_BOOTSTRAP: the instrumentation wants a nightly compiler otherwise. No sanitizer: what is fuzzed has no unsafe code.
 fuzz: ## ten minutes of libFuzzer for each target of tests/inputs, or for those in FUZZ
