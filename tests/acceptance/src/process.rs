@@ -10,6 +10,29 @@ use std::time::{Duration, Instant};
 
 use crate::outcome::Outcome;
 
+/// What everybody who may look at a process sees of it.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// The name of its executable.
+    pub executable: String,
+    /// Its arguments, each with a zero byte behind it.
+    pub arguments: Vec<u8>,
+    /// The environment that it was started with, in the same form.
+    pub environment: Vec<u8>,
+}
+
+impl Process {
+    /// Nothing if it has ended meanwhile.
+    fn of(process: u32) -> Option<Self> {
+        let read = |name: &str| fs::read(format!("/proc/{process}/{name}")).ok();
+        Some(Self {
+            executable: executable_of(process)?,
+            arguments: read("cmdline")?,
+            environment: read("environ")?,
+        })
+    }
+}
+
 /// A process that was started. Its output goes to files: a grandchild that keeps a pipe open cannot hold the test.
 #[derive(Debug)]
 pub struct Running {
@@ -84,6 +107,13 @@ impl Running {
         found.len()
     }
 
+    /// All processes of the group: itself and what it has started.
+    #[must_use]
+    pub fn processes(&self) -> Vec<Process> {
+        let numbers = numbers().filter(|process| group_of(*process) == Some(self.group));
+        numbers.filter_map(Process::of).collect()
+    }
+
     /// Whether it has ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {
@@ -127,17 +157,24 @@ pub fn is_group_alive(group: u32) -> bool {
 
 /// The processes of a group whose executable has this name.
 fn members(group: u32, executable: &str) -> Vec<u32> {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    numbers
+    numbers()
         .filter(|process| group_of(*process) == Some(group))
-        .filter(|process| {
-            let path = fs::read_link(format!("/proc/{process}/exe")).unwrap_or_default();
-            // What was built anew since it started has the word (deleted) behind its name.
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            name.trim_end_matches(" (deleted)") == executable
-        })
+        .filter(|process| executable_of(*process).is_some_and(|name| name == executable))
         .collect()
+}
+
+/// All processes there are.
+fn numbers() -> impl Iterator<Item = u32> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// The name of a process's executable.
+fn executable_of(process: u32) -> Option<String> {
+    let path = fs::read_link(format!("/proc/{process}/exe")).ok()?;
+    // What was built anew since it started has the word (deleted) behind its name.
+    let name = path.file_name()?.to_string_lossy().into_owned();
+    Some(name.trim_end_matches(" (deleted)").to_owned())
 }
 
 /// The process group of a process, by the fields that follow its name: state, parent, group.

@@ -1,5 +1,7 @@
 //! Certificates: verified, pinned, or refused with the words that pin them.
 
+use std::time::Duration;
+
 use acceptance::{Lab, ProviderBlock, assert_unchanged, under_each_tool, whole_life};
 
 use crate::{A, SERVER, server};
@@ -76,5 +78,40 @@ fn one_that_changed_under_way_is_refused() {
         ]);
         workspace.expect_empty_plan();
         workspace.destroy();
+    });
+}
+
+/// Whoever takes a pool's place in the middle of a run, and its address, is not sent so much as the session.
+#[test]
+fn one_that_changes_while_a_server_comes_up_is_refused() {
+    under_each_tool(|tool| {
+        let lab = Lab::changed(|world| {
+            for pool in world.pools.values_mut() {
+                pool.tls = true;
+                pool.templates["tmpl-debian12"].guest.never = true;
+            }
+        });
+        let module = server("  os = \"debian12\"\n  pool = \"lab1\"\n  timeouts = { create = \"5s\" }");
+        let workspace = lab.workspace(tool, &[&module]);
+        let running = workspace.spawn(&["apply", "-auto-approve", "-input=false", "-no-color", "-json"]);
+        lab.until("the server runs and its address is awaited", || {
+            let mut vms = lab.vms().into_iter();
+            vms.any(|vm| vm.text("name_label") == "web" && vm.text("power_state") == "Running")
+        });
+        lab.control().change_certificate("lab1").expect("another certificate");
+        lab.forget_requests();
+        let error = running.wait(Duration::from_secs(60)).expect_code(1).only_error();
+        let fingerprint = lab.pool("lab1").certificate_fingerprint.unwrap_or_default();
+        error.expect_text("lab1").expect_text(&fingerprint);
+        assert!(lab.methods().is_empty(), "something was sent: {:?}", lab.methods());
+
+        let state = workspace.state();
+        assert_eq!(state.addresses(), [A], "what exists is in the state");
+        let id = state.text(A, "id");
+        assert!(state.is_tainted(A) && lab.has_vm(&id));
+        workspace.main(&[&lab.provider().to_string(), &module]);
+        workspace.destroy();
+        // The ticket of the create, which nobody could release, ends by its time.
+        assert!(!lab.has_vm(&id));
     });
 }

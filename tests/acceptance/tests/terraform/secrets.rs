@@ -1,10 +1,16 @@
-//! Passwords and session references: in no log, diagnostic, state or plan, at any level, in any encoding. And logs that show at their level.
+//! Passwords and session references: in no log, diagnostic, state or plan, in no argument and no environment of a process, at any level, in any
+//! encoding. And logs that show at their level.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
+use std::time::Duration;
 
 use acceptance::{Lab, ProviderBlock, Wiretap, Workspace, quoted, under_each_tool};
 use base64::Engine as _;
@@ -185,6 +191,92 @@ fn in_no_error() {
         let mut files = workspace.everything_written();
         files.retain(|name, _| !name.ends_with("main.tf"));
         expect_silence(&files, &BTreeSet::from([PASSWORD.to_owned()]));
+    });
+}
+
+/// The sockets in a folder and below.
+fn sockets(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut found = Vec::new();
+    for entry in entries {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => found.extend(sockets(&entry.path())),
+            Ok(kind) if kind.is_socket() => found.push(entry.path()),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    found
+}
+
+/// What a stranger hears who speaks the protocol, but has no certificate.
+fn answer_to_a_stranger(socket: &Path) -> Vec<u8> {
+    let mut stream = UnixStream::connect(socket).expect("a connection: it is the owner who asks");
+    let mut heard = Vec::new();
+    // It may hang up in the middle of a word.
+    let spoken = stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    if spoken.is_ok() {
+        stream.read_to_end(&mut heard).ok();
+    }
+    heard
+}
+
+#[test]
+fn in_no_argument_and_no_environment_and_behind_a_door_of_its_own() {
+    under_each_tool(|tool| {
+        let lab = Lab::changed(|world| {
+            for pool in world.pools.values_mut() {
+                pool.password = PASSWORD.to_owned();
+                pool.templates["tmpl-debian12"].guest.never = true;
+            }
+        });
+        let wire = lab.wiretap("lab1");
+        let provider = lab.provider().only("lab1");
+        let provider = provider.edit("lab1", |pool| pool.with("url", &quoted(wire.url())));
+        let workspace = Workspace::new(tool);
+        workspace.main(&[&provider.to_string(), SERVER]);
+        let running = workspace.spawn(&["apply", "-auto-approve", "-input=false", "-no-color"]);
+        lab.until("the server runs and its address is awaited", || {
+            let mut vms = lab.vms().into_iter();
+            vms.any(|vm| vm.text("power_state") == "Running" && vm.text("name_label") == "web")
+        });
+
+        let processes = running.processes();
+        let names: Vec<&str> = processes.iter().map(|process| process.executable.as_str()).collect();
+        let is_provider = |name: &&&str| name.starts_with("terraform-provider-dynvm");
+        assert_eq!(
+            names.iter().filter(is_provider).count(),
+            1,
+            "it has no children: {names:?}"
+        );
+        let mut secrets = wire.sessions();
+        assert!(!secrets.is_empty(), "a session was used");
+        secrets.insert(PASSWORD.to_owned());
+        let seen = processes.into_iter().enumerate().flat_map(|(number, process)| {
+            let named = |what: &str| format!("the {what} of process {number}, {}", process.executable);
+            [
+                (named("arguments"), process.arguments),
+                (named("environment"), process.environment),
+            ]
+        });
+        expect_silence(&seen.collect(), &secrets);
+
+        let sockets = sockets(&workspace.path("tmp"));
+        assert!(!sockets.is_empty(), "the plugin's socket");
+        for socket in sockets {
+            let mode = |path: &Path| fs::metadata(path).map(|found| found.mode() & 0o777).ok();
+            assert_eq!(socket.parent().and_then(mode), Some(0o700), "{}", socket.display());
+            let heard = answer_to_a_stranger(&socket);
+            // Nothing, or an alert of TLS, whose record type is 21.
+            assert!(heard.is_empty() || heard.first() == Some(&21), "{heard:?}");
+        }
+
+        running.interrupt();
+        let outcome = running.wait(Duration::from_secs(60)).expect_code(1);
+        workspace.destroy();
+        let mut files = workspace.everything_written();
+        files.retain(|name, _| !name.ends_with("main.tf"));
+        files.insert("what was printed".to_owned(), outcome.to_string().into_bytes());
+        expect_silence(&files, &secrets);
     });
 }
 
