@@ -27,23 +27,29 @@ fn read(text: &str) -> Option<Duration> {
         return None;
     }
     let length = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
-    Duration::try_from(length).ok()
+    let duration = Duration::try_from(length).ok()?;
+    // Several units together can exceed what any one of them can show again.
+    in_days_and_less(duration).is_ok().then_some(duration)
 }
 
 /// Writes a duration as [`parse`] reads it, in the largest units that fit: `1h30m`, `2d`. What is below a millisecond is
 /// dropped.
 pub fn format(duration: Duration) -> String {
+    // Only what lasts longer than 10 000 years is not to be had as a span, and none such is read.
+    in_days_and_less(duration).map_or_else(
+        |_| format!("{}s", duration.as_secs()),
+        |span| PRINTER.span_to_string(&span),
+    )
+}
+
+/// The duration as a span, down to its milliseconds.
+fn in_days_and_less(duration: Duration) -> Result<Span, jiff::Error> {
     let days_and_less = SpanRound::new()
         .largest(Unit::Day)
         .smallest(Unit::Millisecond)
         .mode(jiff::RoundMode::Trunc)
         .days_are_24_hours();
-    let span = Span::try_from(duration).and_then(|span| span.round(days_and_less));
-    // Only what lasts longer than 10 000 years is not to be had as a span.
-    span.map_or_else(
-        |_| format!("{}s", duration.as_secs()),
-        |span| PRINTER.span_to_string(&span),
-    )
+    Span::try_from(duration)?.round(days_and_less)
 }
 
 #[cfg(test)]
@@ -92,6 +98,9 @@ mod tests {
             "1y",
             "1H",
             "999999999999999999d",
+            "1655721655057,2s",
+            "853371068h6s",
+            "10914067114114067ms",
         ] {
             check(text, &format!("{text:?} is not a duration"));
         }
