@@ -21,9 +21,9 @@ const CHANGED: usize = 2_000;
 /// The seed when none is given: the same for everybody, so that a test that passed here passes elsewhere.
 const SEED: u64 = 20_261_128;
 /// What is kept of a corpus in the repository.
-const MOST_FILES: usize = 200;
+const MOST_FILES: usize = 40;
 const LARGEST_FILE: usize = 4 << 10;
-const LARGEST_CORPUS: usize = 64 << 10;
+const LARGEST_CORPUS: usize = 40 << 10;
 
 fn fuzz() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz")
