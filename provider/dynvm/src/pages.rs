@@ -27,9 +27,16 @@ pub fn all(examples: &Path) -> Result<Vec<(String, String)>> {
     for resource in provider.resources() {
         let name = resource.type_name();
         let example = example(examples, &format!("resources/{name}/resource.tf"))?;
-        let import = resource.importable().then(|| import(examples, name)).transpose()?;
+        let import = resource
+            .importable()
+            .then(|| import(examples, name, resource.schema()))
+            .transpose()?;
         let text = resource_page(&Topic {
-            import: import.as_ref().map(|(block, command)| Import { block, command }),
+            import: import.as_ref().map(|(block, identity, command)| Import {
+                block,
+                identity: identity.as_deref(),
+                command,
+            }),
             ..topic(name, resource.schema(), &example)
         });
         pages.push((format!("resources/{}.md", short(name)), text));
@@ -49,10 +56,15 @@ pub fn all(examples: &Path) -> Result<Vec<(String, String)>> {
     Ok(pages)
 }
 
-/// How a resource is imported: the block and the command.
-fn import(examples: &Path, name: &str) -> Result<(String, String)> {
+/// How a resource is imported: the block by identifier, that by identity if there is one, and the command.
+fn import(examples: &Path, name: &str, schema: &Schema) -> Result<(String, Option<String>, String)> {
     let part = |file: &str| example(examples, &format!("resources/{name}/{file}"));
-    Ok((part("import-by-string-id.tf")?, part("import.sh")?))
+    let identity = schema.identity.is_some().then(|| part("import-by-identity.tf"));
+    Ok((
+        part("import-by-string-id.tf")?,
+        identity.transpose()?,
+        part("import.sh")?,
+    ))
 }
 
 fn topic<'a>(name: &'a str, schema: &'a Schema, example: &'a str) -> Topic<'a> {

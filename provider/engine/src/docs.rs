@@ -30,8 +30,10 @@ pub struct Topic<'a> {
 /// How a resource is imported.
 #[derive(Clone, Copy, Debug)]
 pub struct Import<'a> {
-    /// An `import` block.
+    /// An `import` block that names it by its identifier.
     pub block: &'a str,
+    /// An `import` block that names it by its identity, where it has one.
+    pub identity: Option<&'a str>,
     /// A `terraform import` command.
     pub command: &'a str,
 }

@@ -19,6 +19,7 @@ pub mod docs;
 pub mod duration;
 pub mod equality;
 pub mod function;
+pub mod identity;
 pub mod oracle;
 pub mod plan;
 pub mod private;

@@ -12,11 +12,13 @@ use crate::schema::{Attribute, Kind, Nesting, Schema};
 
 mod answers;
 mod apply_rules;
+mod identity_rules;
 mod plan_rules;
 mod schema_rules;
 
 pub use answers::{check_data, check_function, check_import, check_read, check_upgrade};
 pub use apply_rules::{Outcome, check_apply};
+pub use identity_rules::{Occasion, check_identity};
 pub use plan_rules::{check_final_plan, check_plan};
 pub use schema_rules::{Owner, check_schema, check_signature};
 

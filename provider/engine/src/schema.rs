@@ -3,6 +3,7 @@
 use cty::{Type, Value};
 
 use crate::constraint::Constraint;
+use crate::identity::IdentitySchema;
 
 mod attribute;
 mod behaviour;
@@ -21,6 +22,8 @@ pub struct Schema {
     pub attributes: Vec<Attribute>,
     /// What must hold between attributes.
     pub rules: Vec<Constraint>,
+    /// What tells one object from all others, if hosts are to know: of resources only.
+    pub identity: Option<IdentitySchema>,
 }
 
 impl Schema {
@@ -53,6 +56,15 @@ impl Schema {
     pub fn rule(mut self, rule: Constraint) -> Schema {
         self.rules.push(rule);
         self
+    }
+
+    /// Sets what tells one object from all others.
+    #[must_use]
+    pub fn identity(self, identity: IdentitySchema) -> Schema {
+        Schema {
+            identity: Some(identity),
+            ..self
+        }
     }
 
     /// The row of that name.

@@ -3,6 +3,7 @@
 use cty::{CodecError, Path, Type, Value, json};
 
 use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::identity::IdentitySchema;
 use crate::schema::Schema;
 
 /// Brings states of one older version to the current schema.
@@ -24,18 +25,29 @@ pub struct Upgrader {
 pub fn state(schema: &Schema, upgraders: &[Upgrader], version: i64, raw_json: &[u8]) -> Result<Value, Diagnostics> {
     let ty = schema.value_type();
     if version == schema.version {
-        return json::decode(raw_json, &ty).map_err(|error| unreadable(version, &error));
+        return json::decode(raw_json, &ty).map_err(|error| unreadable("state", version, &error));
     }
     let Some(upgrader) = upgraders.iter().find(|upgrader| upgrader.from == version) else {
-        return Err(no_way(version, schema.version));
+        return Err(no_way("state", version, schema.version));
     };
     let prior = match &upgrader.prior_type {
         Some(prior) => json::decode(raw_json, prior),
         None => json::decode_untyped(raw_json),
     };
-    let prior = prior.map_err(|error| unreadable(version, &error))?;
+    let prior = prior.map_err(|error| unreadable("state", version, &error))?;
     let upgraded = (upgrader.upgrade)(prior).map_err(|reason| failed(version, reason))?;
     complete(upgraded, &ty).map_err(|error| failed(version, error.to_string()))
+}
+
+/// Reads a stored identity. There has been one version of each so far.
+///
+/// # Errors
+/// If it is of another version, or not what its version says.
+pub fn identity(schema: &IdentitySchema, version: i64, raw_json: &[u8]) -> Result<Value, Diagnostics> {
+    if version != schema.version {
+        return Err(no_way("identity", version, schema.version));
+    }
+    json::decode(raw_json, &schema.value_type()).map_err(|error| unreadable("identity", version, &error))
 }
 
 /// Puts what the upgrader made into the form of the schema, sets in order and missing attributes null, or finds that it
@@ -45,25 +57,25 @@ fn complete(value: Value, ty: &Type) -> Result<Value, CodecError> {
     json::decode(text.as_bytes(), ty)
 }
 
-fn unreadable(version: i64, error: &CodecError) -> Diagnostics {
-    let detail = format!("The state of version {version} cannot be read: {error}.");
+fn unreadable(what: &str, version: i64, error: &CodecError) -> Diagnostics {
+    let detail = format!("The {what} of version {version} cannot be read: {error}.");
     let path = Some(&error.path).filter(|path| !path.is_root());
     Diagnostic {
         path: path.map(Path::from),
-        ..Diagnostic::error("Unreadable state", detail)
+        ..Diagnostic::error(format!("Unreadable {what}"), detail)
     }
     .into()
 }
 
-fn no_way(version: i64, current: i64) -> Diagnostics {
+fn no_way(what: &str, version: i64, current: i64) -> Diagnostics {
     let detail = if version > current {
         format!(
-            "The state has version {version}, this provider knows versions up to {current}: use the newer provider that wrote it."
+            "The {what} has version {version}, this provider knows versions up to {current}: use the newer provider that wrote it."
         )
     } else {
-        format!("The state has version {version}, for which this provider has no upgrade to version {current}.")
+        format!("The {what} has version {version}, for which this provider has no upgrade to version {current}.")
     };
-    Diagnostic::error("Unsupported state version", detail).into()
+    Diagnostic::error(format!("Unsupported {what} version"), detail).into()
 }
 
 fn failed(version: i64, reason: String) -> Diagnostics {
@@ -77,6 +89,7 @@ fn failed(version: i64, reason: String) -> Diagnostics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::IdentityAttribute;
     use crate::schema::Attribute;
 
     fn schema() -> Schema {
@@ -152,6 +165,18 @@ mod tests {
             read(0, r#"{"title":"vm"}"#),
             Ok(server(Value::Null, Value::list(["a", "b"])))
         );
+    }
+
+    #[test]
+    fn an_identity_of_the_current_version_passes_through() {
+        let schema = IdentitySchema::new(vec![IdentityAttribute::required("id", Type::String, "")]);
+        let read = |version: i64, json: &str| {
+            identity(&schema, version, json.as_bytes())
+                .map_err(|found| found.iter().map(|told| told.summary.clone()).collect::<String>())
+        };
+        assert_eq!(read(0, r#"{"id":"a"}"#), Ok(Value::object([("id", Value::from("a"))])));
+        assert_eq!(read(0, "nonsense"), Err("Unreadable identity".to_owned()));
+        assert_eq!(read(1, "{}"), Err("Unsupported identity version".to_owned()));
     }
 
     #[test]

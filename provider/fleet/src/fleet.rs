@@ -22,7 +22,9 @@ use crate::placement::{self, Outlook};
 use crate::pool::{LOGOUT, Member, Whole, by_pool, pools, sections, serving};
 use crate::reservation::{self, ChangeFailure, Reservation, ReservationChanges, ReservationKey, ReservationSpec};
 use crate::server::Server;
-use crate::spec::{CapacityQuery, Changes, Image, ListFilter, Reshape, ServerKey, ServerQuery, ServerSpec, Wish};
+use crate::spec::{
+    CapacityQuery, Changes, Image, ListFilter, Reshape, ServerKey, ServerQuery, ServerSpec, Wish, Within,
+};
 use crate::view;
 
 /// All pools of one configuration.
@@ -210,8 +212,12 @@ impl Fleet {
     ///
     /// # Errors
     /// When there is none, or it is a template, a snapshot or a control domain; when a pool that may have it cannot be read.
-    pub async fn adoptable(&self, pool: Option<&str>, vm: Uuid) -> Result<Server, Error> {
-        list::adoptable(&self.pools_named(pool).await?, pool, vm).await
+    pub async fn adoptable(&self, within: Within<'_>, vm: Uuid) -> Result<Server, Error> {
+        let entry = match within {
+            Within::Entry(name) => Some(name),
+            Within::AnyPool | Within::Pool(_) => None,
+        };
+        list::adoptable(&self.pools_named(entry).await?, within, vm).await
     }
 
     /// Lists servers, sorted by pool, name and UUID.

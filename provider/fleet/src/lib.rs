@@ -48,6 +48,6 @@ pub use reservation::{
 pub use server::{AddressSource, Lease, Named, PowerState, Server, Timings};
 pub use spec::{
     Birth, CapacityQuery, Changes, Family, Image, LabelChoice, ListFilter, Power, Reshape, ServerKey, ServerQuery,
-    ServerSpec, WaitPolicy, Wish,
+    ServerSpec, WaitPolicy, Wish, Within,
 };
 pub use xenapi::Uuid;

@@ -11,7 +11,7 @@ use crate::inventory::{Freshness, Inventory};
 use crate::lease::VmMarks;
 use crate::pool::{Fabric, Loaded, Whole, related};
 use crate::server::{Named, Server};
-use crate::spec::{ListFilter, ServerQuery};
+use crate::spec::{ListFilter, ServerQuery, Within};
 use crate::view;
 
 /// How long a listing of a whole pool may take.
@@ -66,10 +66,17 @@ pub(crate) async fn find(pools: &[Whole], query: &ServerQuery) -> Result<Server,
 }
 
 /// A VM that can become a server. One pool has it at most: while it is not found, each that cannot be asked may be the one.
-pub(crate) async fn adoptable(pools: &[Whole], asked: Option<&str>, vm: Uuid) -> Result<Server, Error> {
+pub(crate) async fn adoptable(pools: &[Whole], within: Within<'_>, vm: Uuid) -> Result<Server, Error> {
+    let (asked, only) = match within {
+        Within::AnyPool => (None, None),
+        Within::Entry(name) => (Some(name), None),
+        Within::Pool(uuid) => (None, Some(uuid)),
+    };
     let looks = pools.iter().map(|pool| async move {
         let (fabric, loaded) = tokio::try_join!(pool.member.fabric(), pool.member.load(vm))?;
-        Ok(loaded.map(|loaded| {
+        // A VM that was restored into another pool may have the same UUID there.
+        let is_meant = only.is_none_or(|only| only == fabric.uuid);
+        Ok(loaded.filter(|_| is_meant).map(|loaded| {
             let name = asked.unwrap_or_else(|| pool.name_of(&loaded));
             (fabric.named(name), loaded)
         }))
@@ -85,7 +92,7 @@ pub(crate) async fn adoptable(pools: &[Whole], asked: Option<&str>, vm: Uuid) ->
     Err(unknown.unwrap_or(Error::Missing {
         what: What::Server,
         wanted: vm.to_string(),
-        pool: called(pools, asked),
+        pool: only.map_or_else(|| called(pools, asked), |only| only.to_string()),
         there: names(pools, &vm.to_string()).await,
     }))
 }

@@ -186,6 +186,17 @@ pub struct Birth {
     pub os: Option<String>,
 }
 
+/// Where a VM is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Within<'a> {
+    /// In all pools.
+    AnyPool,
+    /// In the pool of this entry.
+    Entry(&'a str),
+    /// In the pool of this UUID, whatever it is called here.
+    Pool(Uuid),
+}
+
 /// One server, looked for by UUID or by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerQuery {

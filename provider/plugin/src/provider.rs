@@ -18,7 +18,9 @@ use engine::{diagnostics::Diagnostics, schema::Schema};
 pub use context::{Context, Partial, Saved};
 pub use data_source::{DataAnswer, DataSource};
 pub use function::{Function, FunctionError};
-pub use resource::{Applied, CreateRequest, DeleteRequest, Imported, ReadAnswer, ReadRequest, Resource, UpdateRequest};
+pub use resource::{
+    Applied, CreateRequest, DeleteRequest, Imported, ReadAnswer, ReadRequest, Resource, Sought, UpdateRequest,
+};
 
 /// Provides resources, data sources and functions.
 #[async_trait]

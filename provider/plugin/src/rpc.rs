@@ -5,6 +5,7 @@ mod check;
 mod config;
 mod data;
 mod functions;
+mod identity;
 mod import;
 mod plan;
 mod read;
@@ -102,6 +103,13 @@ impl Provider for Service {
         self.calls.handle(request).await
     }
 
+    async fn upgrade_resource_identity(
+        &self,
+        request: Request<upgrade_resource_identity::Request>,
+    ) -> Answer<upgrade_resource_identity::Response> {
+        self.calls.handle(request).await
+    }
+
     async fn configure_provider(
         &self,
         request: Request<configure_provider::Request>,
@@ -155,13 +163,6 @@ impl Provider for Service {
     }
 
     // Not offered.
-
-    async fn upgrade_resource_identity(
-        &self,
-        _: Request<upgrade_resource_identity::Request>,
-    ) -> Answer<upgrade_resource_identity::Response> {
-        not_offered("UpgradeResourceIdentity")
-    }
 
     async fn move_resource_state(
         &self,

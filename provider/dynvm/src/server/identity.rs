@@ -1,7 +1,10 @@
 //! Which VM a state means: its UUID and its pool in the state, the pool's own UUID and the request in private state.
+//!
+//! What Terraform keeps as the identity is the two UUIDs: a pool's name in the provider's `pools` may change.
 
-use cty::Value;
+use cty::{Type, Value};
 use engine::diagnostics::{Diagnostic, Diagnostics};
+use engine::identity::{IdentityAttribute, IdentitySchema};
 use engine::private::Private;
 use fleet::{Error, Named, Server, ServerKey, ServerQuery, Uuid};
 
@@ -13,6 +16,41 @@ const REQUEST_ID: &str = "request_id";
 const NETWORK_UUID: &str = "network_uuid";
 const STORAGE_UUID: &str = "storage_uuid";
 const FAILED_AS: &str = "failed_as";
+
+/// The identity's table.
+pub(super) fn table() -> IdentitySchema {
+    let uuid = |name: &str, what: &str| IdentityAttribute::required(name, Type::String, what);
+    IdentitySchema::new(vec![
+        uuid(POOL_UUID, "The UUID of the XenAPI pool (`xe pool-list`)."),
+        uuid("id", "The VM's UUID."),
+    ])
+}
+
+/// The identity of a server that was found in its pool.
+pub(super) fn of(pool: Uuid, vm: Uuid) -> Value {
+    Value::object([(POOL_UUID, pool.to_string()), ("id", vm.to_string())].map(|(name, uuid)| (name, Value::from(uuid))))
+}
+
+/// The identity of a server by what Terraform keeps of it, if that says enough.
+pub(super) fn kept(state: &Value, private: &Private) -> Option<Value> {
+    let (_, vm) = named(state).ok()?;
+    Some(of(private.get_str(POOL_UUID)?.parse().ok()?, vm))
+}
+
+/// The pool and the VM that an identity names.
+///
+/// # Errors
+/// If one of them is no UUID.
+pub(super) fn named_by(identity: &Value) -> Result<(Uuid, Uuid), Diagnostics> {
+    let uuid = |name: &str| {
+        let text = identity.get(name).as_str().unwrap_or_default();
+        text.parse().map_err(|_| {
+            let detail = format!("`{name}` in the identity of a server is a UUID. \"{text}\" is none.");
+            Diagnostic::error("Not the identity of a server", detail)
+        })
+    };
+    Ok((uuid(POOL_UUID)?, uuid("id")?))
+}
 
 /// Keeps in private state what finds the server again, and only it; and which network and storage repository its names meant.
 pub(super) fn remember(private: &mut Private, server: &Server) {

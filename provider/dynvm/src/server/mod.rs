@@ -30,7 +30,7 @@ use engine::private::Private;
 use engine::schema::Schema;
 use history::Entry;
 use plugin::provider::{
-    Applied, Context, CreateRequest, DeleteRequest, Imported, ReadAnswer, ReadRequest, Resource, UpdateRequest,
+    Applied, Context, CreateRequest, DeleteRequest, Imported, ReadAnswer, ReadRequest, Resource, Sought, UpdateRequest,
 };
 
 pub(crate) use admission::{Admission, Policy};
@@ -97,8 +97,12 @@ impl Resource for ServerResource {
         delete::delete(&self.settings, request, cx).await
     }
 
-    async fn import(&self, id: &str, cx: &Context) -> Result<Imported, Diagnostics> {
-        import::import(&self.settings, &self.schema, id, cx).await
+    fn identify(&self, state: &Value, private: &Private) -> Option<Value> {
+        identity::kept(state, private)
+    }
+
+    async fn import(&self, sought: &Sought, cx: &Context) -> Result<Imported, Diagnostics> {
+        import::import(&self.settings, &self.schema, sought, cx).await
     }
 
     fn importable(&self) -> bool {

@@ -44,6 +44,7 @@ pub(crate) fn table() -> Schema {
             "A throw-away VM: cloned from a template, started, waited for, and marked with an owner and an expiry. \
              Destroying it removes the VM, its own disks and its snapshots, and nothing else.",
         )
+        .identity(super::identity::table())
         .rule(Constraint::exactly_one_of(&["os", "template"]))
         .rule(Constraint::custom(
             ports_need_an_address,

@@ -4,6 +4,7 @@ use super::rows::{self, Surface};
 use super::words::{plain_text, type_in_signature, type_words};
 use super::{Import, Topic};
 use crate::function::{Parameter, Signature};
+use crate::identity::{IdentitySchema, InImport};
 use crate::schema::Schema;
 
 /// A page as a sequence of paragraphs, a blank line between any two.
@@ -61,7 +62,11 @@ pub(super) fn of_type(topic: &Topic<'_>, kind: &str, surface: Surface) -> String
     .add(schema.description.trim())
     .example(example)
     .schema(schema, surface);
-    import.into_iter().fold(page, importing).text()
+    let identity = schema.identity.as_ref();
+    import
+        .into_iter()
+        .fold(page, |page, import| importing(page, import, identity))
+        .text()
 }
 
 pub(super) fn of_provider(provider: &str, schema: &Schema, example: Option<&str>) -> String {
@@ -102,19 +107,47 @@ fn front_matter(title: &str, subcategory: Option<&str>, description: &str) -> St
     format!("---\npage_title: {title:?}\n{subcategory}description: |-\n{description}---")
 }
 
-fn importing(page: Page, import: Import<'_>) -> Page {
-    page.add("## Import")
-        .add("Import is supported using the following syntax:")
+fn importing(page: Page, import: Import<'_>, identity: Option<&IdentitySchema>) -> Page {
+    let page = page
+        .add("## Import")
+        .add("Import is supported using the following syntax:");
+    let page = match (import.identity, identity) {
+        (Some(block), Some(identity)) => by_identity(page, block, identity),
+        (Some(_) | None, _) => page,
+    };
+    page.add(
+        "In Terraform v1.5.0 and later, the [`import` block](https://developer.hashicorp.com/terraform/language/import) \
+         can be used with the `id` attribute, for example:",
+    )
+    .add(fenced("terraform", import.block))
+    .add(
+        "The [`terraform import` command](https://developer.hashicorp.com/terraform/cli/commands/import) can be used, \
+         for example:",
+    )
+    .add(fenced("shell", import.command))
+}
+
+fn by_identity(page: Page, block: &str, identity: &IdentitySchema) -> Page {
+    let page = page
         .add(
-            "In Terraform v1.5.0 and later, the [`import` block](https://developer.hashicorp.com/terraform/language/import) \
-             can be used with the `id` attribute, for example:",
+            "In Terraform v1.12.0 and later, the [`import` block](https://developer.hashicorp.com/terraform/language/import) \
+             can be used with the `identity` attribute, for example:",
         )
-        .add(fenced("terraform", import.block))
-        .add(
-            "The [`terraform import` command](https://developer.hashicorp.com/terraform/cli/commands/import) can be used, \
-             for example:",
-        )
-        .add(fenced("shell", import.command))
+        .add(fenced("terraform", block))
+        .add("### Identity Schema");
+    [("Required", InImport::Required), ("Optional", InImport::Optional)]
+        .into_iter()
+        .fold(page, |page, (title, need)| {
+            let rows = identity.attributes.iter().filter(|row| row.import == need);
+            let lines: Vec<String> = rows
+                .map(|row| format!("- `{}` ({}) {}", row.name, type_words(&row.ty), row.description))
+                .collect();
+            if lines.is_empty() {
+                page
+            } else {
+                page.add(format!("#### {title}")).add(lines.join("\n"))
+            }
+        })
 }
 
 fn fenced(language: &str, text: &str) -> String {

@@ -5,6 +5,7 @@ use cty::Type;
 use super::{Import, Topic, data_source_page, function_page, provider_page, resource_page};
 use crate::constraint::Constraint;
 use crate::function::{Parameter, Signature};
+use crate::identity::{IdentityAttribute, IdentitySchema};
 use crate::rule::Rule;
 use crate::schema::{Attribute, Schema};
 
@@ -57,6 +58,10 @@ fn server() -> Schema {
     ])
     .describe("A `server`.\n\nIt lives until it expires.")
     .rule(Constraint::exactly_one_of(&["os", "template"]))
+    .identity(IdentitySchema::new(vec![
+        IdentityAttribute::required("id", Type::String, "UUID of the VM."),
+        IdentityAttribute::optional("zones", Type::list(Type::String), "Zones."),
+    ]))
 }
 
 #[test]
@@ -70,6 +75,7 @@ fn a_resource_has_all_sections() {
         example: Some("resource \"dynvm_server\" \"web\" {\n  name = \"web\"\n}\n"),
         import: Some(Import {
             block: "import {\n  to = dynvm_server.web\n  id = \"1\"\n}",
+            identity: Some("import {\n  to = dynvm_server.web\n  identity = { id = \"1\" }\n}"),
             command: "terraform import dynvm_server.web 1",
         }),
     };

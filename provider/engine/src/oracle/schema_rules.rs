@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cty::{Path, Type, Value};
 
-use super::{Found, Violation, write_only_paths};
+use super::{Found, Violation, identity_rules, write_only_paths};
 use crate::function::{Parameter, Signature};
 use crate::schema::{Attribute, Kind, Nesting, OnUpdate, Presence, Schema};
 
@@ -17,12 +17,16 @@ pub enum Owner {
     Resource,
     /// A data source.
     DataSource,
+    /// What is asked for in a list of resources.
+    ListResource,
 }
 
 impl Owner {
     fn reserved(self) -> &'static [&'static str] {
         match self {
             Owner::Provider => &["alias", "version"],
+            // In a block of its own inside the block that has these names.
+            Owner::ListResource => &[],
             Owner::Resource | Owner::DataSource => &[
                 "connection",
                 "count",
@@ -51,6 +55,13 @@ pub fn check_schema(schema: &Schema, owner: Owner) -> Vec<Violation> {
         found.add(&Path::from(attribute.name.as_str()), "the name is reserved");
     }
     rows(&mut found, &schema.attributes, &Path::root(), Around::Paths);
+    match (&schema.identity, owner) {
+        (None, _) => {}
+        (Some(identity), Owner::Resource) => identity_rules::rows(&mut found, identity),
+        (Some(_), Owner::Provider | Owner::DataSource | Owner::ListResource) => {
+            found.add(&Path::root(), "only a resource has an identity");
+        }
+    }
     let names: Vec<&str> = schema.rules.iter().flat_map(|rule| rule.names()).collect();
     siblings_exist(&mut found, &schema.attributes, &names, &Path::root());
     found.violations
@@ -204,7 +215,7 @@ fn holds_dynamic(ty: &Type) -> bool {
     }
 }
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let starts = name.starts_with(|char: char| char.is_ascii_lowercase() || char == '_');
     starts
         && name

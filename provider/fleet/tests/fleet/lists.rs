@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fleet::{Error, ListFilter, PowerState, ServerQuery};
+use fleet::{Error, ListFilter, PowerState, ServerQuery, Within};
 use sim::World;
 
 use crate::lab::{Lab, spec};
@@ -77,6 +77,20 @@ async fn lists_are_filtered_and_sorted() {
         .await
         .unwrap_err();
     assert!(matches!(error, Error::UnknownPool { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vm_is_adopted_from_the_pool_of_a_uuid_and_from_no_other() {
+    let lab = Lab::small().await;
+    let server = lab.create(spec("web")).await.unwrap();
+    let within = Within::Pool(server.pool_uuid);
+    assert_eq!(lab.fleet.adoptable(within, server.id).await.unwrap().id, server.id);
+    let another = "0ee5f2a5-9c5c-4dcd-a1f4-9c7d6e1b8a10".parse().unwrap();
+    let error = lab.fleet.adoptable(Within::Pool(another), server.id).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Missing { pool, .. } if *pool == another.to_string()),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

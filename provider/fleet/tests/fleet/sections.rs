@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fleet::{
     Capacity, CapacityQuery, Changes, Duplicates, Error, Fleet, Image, LabelChoice, Limit, ListFilter, PoolSettings,
-    Power, ReservationChanges, ReservationSpec, Reshape, Server, ServerQuery, ServerSpec, Subject,
+    Power, ReservationChanges, ReservationSpec, Reshape, Server, ServerQuery, ServerSpec, Subject, Within,
 };
 use sim::World;
 use tokio_util::sync::CancellationToken;
@@ -135,7 +135,7 @@ async fn a_server_of_a_section_starts_again_on_its_host_although_others_are_empt
     };
     changed(None, Power::Halted).await.unwrap();
     let other = sections(&lab, as_they_are);
-    let found = other.adoptable(None, server.id).await.unwrap();
+    let found = other.adoptable(Within::AnyPool, server.id).await.unwrap();
     assert_eq!(found.pool, "xenhost2", "also where it runs nowhere");
     let filter = ListFilter {
         managed: Some(true),
@@ -208,7 +208,7 @@ async fn what_asks_for_no_section_is_spread_over_all_and_each_server_is_listed_o
         found.pool
     };
     assert_eq!(find(None).await, wanted.pool);
-    let adopted = other.adoptable(None, wanted.id).await.unwrap();
+    let adopted = other.adoptable(Within::AnyPool, wanted.id).await.unwrap();
     assert_eq!(place(&adopted), place(wanted), "an import without a pool");
     for pool in ["xenhost1", "xenhost2"] {
         assert_eq!(

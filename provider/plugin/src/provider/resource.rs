@@ -51,13 +51,20 @@ pub trait Resource: Send + Sync + 'static {
     /// Reads an object.
     async fn read(&self, request: ReadRequest, cx: &Context) -> ReadAnswer;
 
-    /// Finds an existing object by its identifier. The answer may be as little as the identifier: a read follows.
+    /// What tells this object from all others, by the schema's identity. `None` where that is not known, or there is none: the
+    /// host keeps what it knew.
+    fn identify(&self, state: &Value, private: &Private) -> Option<Value> {
+        let (_, _) = (state, private);
+        None
+    }
+
+    /// Finds an existing object. The answer may be as little as the identifier: a read follows.
     ///
     /// # Errors
     ///
     /// If the identifier is malformed or the type cannot be imported.
-    async fn import(&self, id: &str, cx: &Context) -> Result<Imported, Diagnostics> {
-        let (_, _) = (id, cx);
+    async fn import(&self, sought: &Sought, cx: &Context) -> Result<Imported, Diagnostics> {
+        let (_, _) = (sought, cx);
         let detail = format!(
             "Existing objects cannot be brought under the management of {}.",
             self.type_name()
@@ -166,6 +173,15 @@ pub struct ReadAnswer {
     pub private: Private,
     /// What the user is told.
     pub diagnostics: Diagnostics,
+}
+
+/// What an import looks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sought {
+    /// An object by its identifier, which is not empty.
+    Id(String),
+    /// An object by its identity: known, and with all that an import needs.
+    Identity(Value),
 }
 
 /// What was found by an import.

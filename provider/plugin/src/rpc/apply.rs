@@ -7,11 +7,12 @@ use cty::Value;
 use engine::{
     apply,
     diagnostics::{Diagnostic, Diagnostics},
+    oracle::Occasion,
     private::Private,
 };
 use proto::tfplugin6::apply_resource_change;
 
-use super::check;
+use super::{check, identity};
 use crate::{
     calls::{Call, Subject},
     provider::{Applied, Context, CreateRequest, DeleteRequest, Resource, Saved, UpdateRequest},
@@ -45,6 +46,7 @@ fn unchanged(request: &apply_resource_change::Request, found: Diagnostics) -> ap
     apply_resource_change::Response {
         new_state: request.prior_state.clone(),
         private: request.planned_private.clone(),
+        new_identity: request.planned_identity.clone(),
         diagnostics: wire::diagnostics(found),
         ..apply_resource_change::Response::default()
     }
@@ -62,13 +64,15 @@ fn rescued(
         // Also takes write-only values out: the host would refuse the whole answer for one.
         let planned = wire::decode(request.planned_state.as_ref(), resource.ty()).unwrap_or(Value::Null);
         let (state, _) = wire::without_unknowns(apply::settle(resource.schema(), &planned, state));
+        let identity = identity::of_remains(resource, (&state, &private), request.planned_identity.as_ref());
         let state = wire::encode(&state, resource.ty()).ok()?;
-        Some((state, private.to_bytes()))
+        Some((state, identity, private.to_bytes()))
     });
     match state {
         None => unchanged(request, found),
-        Some((state, private)) => apply_resource_change::Response {
+        Some((state, new_identity, private)) => apply_resource_change::Response {
             new_state: Some(state),
+            new_identity,
             private,
             ..unchanged(request, found)
         },
@@ -179,9 +183,17 @@ async fn answer(
         }
         diagnostics.extend(check::apply(resource.schema(), &change.planned, &state));
     }
+    let before = request.planned_identity.as_ref();
+    let left = (&state, &private);
+    let new_identity = if failed {
+        identity::of_remains(resource, left, before)
+    } else {
+        identity::of(resource, left, before, Occasion::Found, &mut diagnostics)
+    };
     match wire::encode(&state, resource.ty()) {
         Ok(state) => Ok(apply_resource_change::Response {
             new_state: Some(state),
+            new_identity,
             private: private.to_bytes(),
             diagnostics: wire::diagnostics(diagnostics),
             ..apply_resource_change::Response::default()

@@ -5,7 +5,8 @@ use cty::Value;
 use engine::{
     diagnostics::{Diagnostic, Diagnostics},
     function::Signature,
-    oracle::{self, Outcome, Owner, Violation},
+    identity::IdentitySchema,
+    oracle::{self, Occasion, Outcome, Owner, Violation},
     plan::Plan,
     schema::Schema,
 };
@@ -54,6 +55,11 @@ pub(super) fn read(schema: &Schema, new: &Value) -> Diagnostics {
 
 pub(super) fn import(schema: &Schema, imported: &Value) -> Diagnostics {
     checked(|| oracle::check_import(schema, imported))
+}
+
+/// Checks the identity of an object that exists.
+pub(super) fn identity(schema: &IdentitySchema, before: &Value, new: &Value, occasion: Occasion) -> Diagnostics {
+    checked(|| oracle::check_identity(schema, before, new, occasion))
 }
 
 pub(super) fn upgrade(schema: &Schema, upgraded: &Value) -> Diagnostics {

@@ -1,16 +1,19 @@
 //! `ImportResourceState`. The host reads the object right afterwards, so an identifier alone is enough.
 
-use engine::diagnostics::{Diagnostic, Diagnostics};
+use engine::{
+    diagnostics::{Diagnostic, Diagnostics},
+    oracle::Occasion,
+};
 use proto::tfplugin6::{
     ClientCapabilities,
     import_resource_state::{self, ImportedResource},
 };
 
-use super::check;
+use super::{check, identity};
 use crate::{
     calls::{Call, Subject},
-    provider::{Context, Saved},
-    served::Served,
+    provider::{Context, Resource, Saved, Sought},
+    served::{Offered, Served},
     wire,
 };
 
@@ -49,22 +52,45 @@ async fn answer(
     cx: &Context,
 ) -> Result<import_resource_state::Response, Diagnostics> {
     let resource = served.resource(&request.type_name)?;
-    if request.id.is_empty() {
-        let detail = format!("An existing {} is imported by its identifier.", request.type_name);
-        return Err(Diagnostic::error("No identifier", detail).into());
-    }
-    let mut imported = resource.item.import(&request.id, cx).await?;
+    let sought = sought(request, resource)?;
+    let mut imported = resource.item.import(&sought, cx).await?;
     imported.private.mark_imported();
     let (state, _) = wire::without_unknowns(imported.state.canonical(resource.ty()));
-    let found = check::import(resource.schema(), &state);
+    let mut found = check::import(resource.schema(), &state);
+    let before = request.identity.as_ref();
+    let seen = (&state, &imported.private);
+    let identity = identity::of(resource, seen, before, Occasion::Found, &mut found);
     let imported = ImportedResource {
         type_name: request.type_name.clone(),
         state: Some(wire::encode(&state, resource.ty())?),
         private: imported.private.to_bytes(),
-        identity: None,
+        identity,
     };
     Ok(import_resource_state::Response {
         imported_resources: vec![imported],
         ..nothing(found)
     })
+}
+
+/// What is to be imported. A host that names an identity leaves the identifier empty.
+fn sought(request: &import_resource_state::Request, resource: &Offered<dyn Resource>) -> Result<Sought, Diagnostic> {
+    if !request.id.is_empty() {
+        return Ok(Sought::Id(request.id.clone()));
+    }
+    if request.identity.is_none() {
+        let detail = format!("An existing {} is imported by its identifier.", request.type_name);
+        return Err(Diagnostic::error("No identifier", detail));
+    }
+    let schema = identity::declared(resource, &request.type_name)?;
+    let identity = wire::decode_identity(request.identity.as_ref(), schema)?;
+    let missing = schema.missing(&identity);
+    if missing.is_empty() && identity.is_wholly_known() {
+        return Ok(Sought::Identity(identity));
+    }
+    let detail = format!(
+        "The identity of a {} needs {}, known and not null.",
+        request.type_name,
+        missing.join(", ")
+    );
+    Err(Diagnostic::error("Incomplete identity", detail))
 }

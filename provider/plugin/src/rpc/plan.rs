@@ -1,5 +1,8 @@
 //! `PlanResourceChange`: the table drafts, the resource refines. The same is asked again during the apply.
 //!
+//! An identity is never planned: that of an object which exists stays, that of a new one is not known before it exists, and
+//! absent.
+//!
 //! The host's own proposal is not looked at: the engine makes it from configuration and prior state, better for sets.
 
 use engine::{
@@ -45,6 +48,7 @@ fn no_plan(request: &plan_resource_change::Request, found: Diagnostics) -> plan_
     plan_resource_change::Response {
         planned_state: request.prior_state.clone(),
         planned_private: request.prior_private.clone(),
+        planned_identity: request.prior_identity.clone(),
         diagnostics: wire::diagnostics(found),
         ..plan_resource_change::Response::default()
     }
@@ -73,6 +77,7 @@ async fn answer(
         planned_state: Some(wire::encode(&plan.planned, ty)?),
         requires_replace: plan.requires_replace.iter().map(wire::path).collect(),
         planned_private: private.to_bytes(),
+        planned_identity: request.prior_identity.clone().filter(|_| !prior.is_null()),
         diagnostics: wire::diagnostics(diagnostics),
         ..plan_resource_change::Response::default()
     })

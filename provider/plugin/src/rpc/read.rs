@@ -4,11 +4,12 @@
 use cty::{Path, Value};
 use engine::{
     diagnostics::{Diagnostic, Diagnostics},
+    oracle::Occasion,
     refresh,
 };
 use proto::tfplugin6::{ClientCapabilities, read_resource};
 
-use super::check;
+use super::{check, identity};
 use crate::{
     calls::{Call, Subject},
     provider::{Context, ReadAnswer, ReadRequest, Saved},
@@ -45,6 +46,7 @@ fn unchanged(request: &read_resource::Request, found: Diagnostics) -> read_resou
     read_resource::Response {
         new_state: request.current_state.clone(),
         private: request.private.clone(),
+        new_identity: request.current_identity.clone(),
         diagnostics: wire::diagnostics(found),
         ..read_resource::Response::default()
     }
@@ -77,16 +79,20 @@ async fn answer(
     }
     // The mark is for the first read after an import only.
     private.take_imported();
-    let new_state = match state {
-        None => None,
+    let (new_state, new_identity) = match state {
+        None => (None, None),
         Some(state) => {
             let state = known(refresh::settle(resource.schema(), &prior, state))?;
             diagnostics.extend(check::read(resource.schema(), &state));
-            Some(wire::encode(&state, resource.ty())?)
+            let before = request.current_identity.as_ref();
+            let seen = (&state, &private);
+            let identity = identity::of(resource, seen, before, Occasion::Refreshed, &mut diagnostics);
+            (Some(wire::encode(&state, resource.ty())?), identity)
         }
     };
     Ok(read_resource::Response {
         new_state,
+        new_identity,
         private: private.to_bytes(),
         diagnostics: wire::diagnostics(diagnostics),
         ..read_resource::Response::default()

@@ -1,7 +1,7 @@
-//! What the provider offers: `GetMetadata`, `GetProviderSchema`, `GetResourceIdentitySchemas`.
+//! What the provider offers: `GetMetadata`, `GetProviderSchema`.
 
 use engine::{diagnostics::Diagnostic, oracle::Owner};
-use proto::tfplugin6::{ServerCapabilities, get_metadata, get_provider_schema, get_resource_identity_schemas};
+use proto::tfplugin6::{ServerCapabilities, get_metadata, get_provider_schema};
 
 use super::check;
 use crate::{
@@ -118,23 +118,5 @@ fn schema_of(served: &Served) -> get_provider_schema::Response {
         diagnostics: wire::diagnostics(found),
         server_capabilities: Some(CAPABILITIES),
         ..get_provider_schema::Response::default()
-    }
-}
-
-impl Call for get_resource_identity_schemas::Request {
-    type Answer = get_resource_identity_schemas::Response;
-
-    const NAME: &'static str = "GetResourceIdentitySchemas";
-
-    // An answer that says nothing: any error here, other than that the call is unknown, breaks the whole provider.
-    async fn answer(&self, _: &Served, _: &Context) -> Self::Answer {
-        get_resource_identity_schemas::Response::default()
-    }
-
-    fn lost(&self, _: &Served, _: Option<Saved>, why: Diagnostic) -> Self::Answer {
-        get_resource_identity_schemas::Response {
-            diagnostics: wire::diagnostics([why]),
-            ..get_resource_identity_schemas::Response::default()
-        }
     }
 }

@@ -3,8 +3,7 @@
 use cty::{Type, Value, msgpack};
 use proto::tfplugin6::{
     self as wire, AttributePath, DynamicValue, attribute_path::step::Selector, configure_provider, get_provider_schema,
-    get_resource_identity_schemas, schema::object::NestingMode, validate_data_resource_config,
-    validate_provider_config, validate_resource_config,
+    schema::object::NestingMode, validate_data_resource_config, validate_provider_config, validate_resource_config,
 };
 
 use crate::host::{Host, summaries, thing, thing_in, thing_of};
@@ -64,19 +63,6 @@ async fn the_schema_says_what_is_offered() {
         b"\"string\""
     );
     assert_eq!(schema.provider.unwrap().block.unwrap().attributes.len(), 2);
-}
-
-#[tokio::test]
-async fn there_are_no_identities() {
-    let mut host = Host::attach().await;
-    let request = get_resource_identity_schemas::Request {};
-    let answer = host
-        .provider
-        .get_resource_identity_schemas(request)
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(answer, get_resource_identity_schemas::Response::default());
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use cty::{Type, Value};
 use engine::{
     diagnostics::{Diagnostic, Diagnostics},
     function::{Parameter, Signature},
+    identity::{IdentityAttribute, IdentitySchema},
     plan::Draft,
     private::Private,
     rule::Rule,
@@ -16,7 +17,7 @@ use engine::{
 };
 use plugin::provider::{
     Applied, Context, CreateRequest, DataAnswer, DataSource, DeleteRequest, Function, FunctionError, Imported,
-    Provider, ReadAnswer, ReadRequest, Resource, UpdateRequest,
+    Provider, ReadAnswer, ReadRequest, Resource, Sought, UpdateRequest,
 };
 use tokio::sync::{Notify, watch};
 
@@ -135,6 +136,11 @@ fn thing_schema() -> Schema {
         Attribute::string("label").computed().unknown_when_changed(&["size"]),
     ])
     .version(1)
+    .identity(IdentitySchema::new(vec![IdentityAttribute::required(
+        "id",
+        Type::String,
+        "The identifier.",
+    )]))
 }
 
 fn upgraders() -> Vec<Upgrader> {
@@ -320,7 +326,19 @@ impl Resource for Thing {
         }
     }
 
-    async fn import(&self, id: &str, _: &Context) -> Result<Imported, Diagnostics> {
+    fn identify(&self, state: &Value, _: &Private) -> Option<Value> {
+        match state.get("behaviour").as_str() {
+            Some("changeling") => Some(Value::object([("id", Value::from("another"))])),
+            Some("nameless") => None,
+            Some(_) | None => Some(Value::object([("id", state.get("id").clone())])),
+        }
+    }
+
+    async fn import(&self, sought: &Sought, _: &Context) -> Result<Imported, Diagnostics> {
+        let id = match sought {
+            Sought::Id(id) => id.as_str(),
+            Sought::Identity(identity) => identity.get("id").as_str().unwrap_or_default(),
+        };
         if !id.starts_with("thing-") {
             return Err(
                 Diagnostic::error("Malformed identifier", format!("{id:?} does not look like thing-NAME.")).into(),

@@ -15,6 +15,7 @@ mod calls;
 mod corner;
 mod ending;
 mod host;
+mod identity;
 mod process;
 mod reading;
 mod terraform;

@@ -208,13 +208,13 @@ async fn a_call_that_is_not_offered_is_unimplemented() {
     let mut host = Host::start().await;
     let status = host
         .provider
-        .upgrade_resource_identity(proto::tfplugin6::upgrade_resource_identity::Request::default())
+        .plan_action(proto::tfplugin6::plan_action::Request::default())
         .await
         .unwrap_err();
     assert_eq!(status.code(), tonic::Code::Unimplemented);
     let status = host
         .provider
-        .list_resource(proto::tfplugin6::list_resource::Request::default())
+        .invoke_action(proto::tfplugin6::invoke_action::Request::default())
         .await
         .unwrap_err();
     assert_eq!(status.code(), tonic::Code::Unimplemented);
