@@ -20,6 +20,7 @@ pub mod duration;
 pub mod equality;
 pub mod function;
 pub mod identity;
+pub mod moved;
 pub mod oracle;
 pub mod plan;
 pub mod private;

@@ -18,14 +18,16 @@ pub struct Upgrader {
 }
 
 /// Reads a stored state. One of the current version passes through, except that attributes which the schema no longer
-/// has are dropped.
+/// has are dropped, and those which it did not have yet are at their default: what was made without them is as if made with it.
 ///
 /// # Errors
 /// If the state is newer, of a version that no upgrader knows, or not what its version says.
 pub fn state(schema: &Schema, upgraders: &[Upgrader], version: i64, raw_json: &[u8]) -> Result<Value, Diagnostics> {
     let ty = schema.value_type();
     if version == schema.version {
-        return json::decode(raw_json, &ty).map_err(|error| unreadable("state", version, &error));
+        let state = json::decode(raw_json, &ty).and_then(|state| Ok((state, json::decode_untyped(raw_json)?)));
+        let (state, stored) = state.map_err(|error| unreadable("state", version, &error))?;
+        return Ok(with_new_defaults(schema, state, &stored));
     }
     let Some(upgrader) = upgraders.iter().find(|upgrader| upgrader.from == version) else {
         return Err(no_way("state", version, schema.version));
@@ -37,6 +39,14 @@ pub fn state(schema: &Schema, upgraders: &[Upgrader], version: i64, raw_json: &[
     let prior = prior.map_err(|error| unreadable("state", version, &error))?;
     let upgraded = (upgrader.upgrade)(prior).map_err(|reason| failed(version, reason))?;
     complete(upgraded, &ty).map_err(|error| failed(version, error.to_string()))
+}
+
+/// The state with defaults for attributes that were not there when it was stored. One that was stored as null stays null.
+fn with_new_defaults(schema: &Schema, state: Value, stored: &Value) -> Value {
+    let Some(stored) = stored.as_map() else { return state };
+    let new = schema.attributes.iter().filter(|row| !stored.contains_key(&row.name));
+    new.filter_map(|row| Some((row.name.as_str(), row.default.clone()?)))
+        .fold(state, |state, (name, default)| state.with(name, default))
 }
 
 /// Reads a stored identity. There has been one version of each so far.
@@ -52,7 +62,7 @@ pub fn identity(schema: &IdentitySchema, version: i64, raw_json: &[u8]) -> Resul
 
 /// Puts what the upgrader made into the form of the schema, sets in order and missing attributes null, or finds that it
 /// does not fit.
-fn complete(value: Value, ty: &Type) -> Result<Value, CodecError> {
+pub(crate) fn complete(value: Value, ty: &Type) -> Result<Value, CodecError> {
     let text = json::encode(&value, ty)?;
     json::decode(text.as_bytes(), ty)
 }
@@ -153,6 +163,24 @@ mod tests {
     fn the_current_version_passes_through() {
         let read = read(2, r#"{"name":"vm","memory_mib":4,"tags":["b","a"],"gone":{"x":[1]}}"#);
         assert_eq!(read, Ok(server(4, Value::set(["a", "b"]))));
+    }
+
+    #[test]
+    fn an_attribute_that_was_not_there_yet_is_at_its_default() {
+        let rows = vec![
+            Attribute::string("name"),
+            Attribute::integer("size").optional_computed().default(3),
+        ];
+        let table = Schema::new(rows);
+        let read = |json: &str| {
+            state(&table, &[], 0, json.as_bytes())
+                .expect("a state")
+                .get("size")
+                .clone()
+        };
+        assert_eq!(read(r#"{"name":"vm"}"#), 3.into());
+        assert_eq!(read(r#"{"name":"vm","size":null}"#), Value::Null);
+        assert_eq!(read(r#"{"name":"vm","size":1}"#), 1.into());
     }
 
     #[test]

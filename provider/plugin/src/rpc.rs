@@ -7,6 +7,7 @@ mod data;
 mod functions;
 mod identity;
 mod import;
+mod moved;
 mod plan;
 mod read;
 mod schema;
@@ -142,6 +143,13 @@ impl Provider for Service {
         self.calls.handle(request).await
     }
 
+    async fn move_resource_state(
+        &self,
+        request: Request<move_resource_state::Request>,
+    ) -> Answer<move_resource_state::Response> {
+        self.calls.handle(request).await
+    }
+
     async fn read_data_source(
         &self,
         request: Request<read_data_source::Request>,
@@ -163,13 +171,6 @@ impl Provider for Service {
     }
 
     // Not offered.
-
-    async fn move_resource_state(
-        &self,
-        _: Request<move_resource_state::Request>,
-    ) -> Answer<move_resource_state::Response> {
-        not_offered("MoveResourceState")
-    }
 
     async fn generate_resource_config(
         &self,

@@ -156,8 +156,21 @@ async fn has_template(lab: &Lab, pool: &str, state: &Value) -> bool {
 /// What a state says by itself: the pool's configured name, and the VM.
 fn named(state: &Value) -> Result<(String, Uuid), Diagnostics> {
     let pool = state.get("pool").as_str().map(str::to_owned);
+    Ok((pool.ok_or_else(damaged)?, vm(state)?))
+}
+
+/// The VM that a state names.
+///
+/// # Errors
+/// If the state is damaged.
+pub(super) fn vm(state: &Value) -> Result<Uuid, Diagnostics> {
     let vm = state.get("id").as_str().and_then(|id| id.parse().ok());
-    pool.zip(vm).ok_or_else(damaged)
+    vm.ok_or_else(damaged)
+}
+
+/// Says whether a state is no more than the beginning that a move made: its pool is not known yet, and nothing can be done to it.
+pub(super) fn is_begun(state: &Value, private: &Private) -> bool {
+    state.get("pool").is_null() && !is_of_a_server(private)
 }
 
 fn unwitnessed(pool: &str, vm: Uuid) -> Diagnostics {
@@ -175,7 +188,8 @@ fn damaged() -> Diagnostics {
     Diagnostic::error(
         "Damaged state",
         "The state does not say which VM of which pool this is (`id`, `pool`, or the pool's UUID in private state is missing or malformed). \
-         Nothing was changed in any pool. Restore the state from a backup, or remove the resource from it with `terraform state rm`.",
+         Nothing was changed in any pool. A resource that was just moved here is to be read first: run without `-refresh=false`. Otherwise restore the state \
+         from a backup, or remove the resource from it with `terraform state rm`.",
     )
     .into()
 }

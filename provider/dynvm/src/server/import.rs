@@ -33,7 +33,15 @@ pub(super) async fn import(
     };
     find(&lab, schema, within, vm, cx)
         .await
-        .map(|server| imported(schema, &server))
+        .map(|server| imported(schema, &server, tags(&server)))
+}
+
+/// Completes a state of which only the VM is known: it was moved here from another provider. The tags that its configuration has
+/// put on it are those that the other provider put there.
+pub(super) async fn complete(lab: &Lab, schema: &Schema, begun: &Value, cx: &Context) -> Result<Imported, Diagnostics> {
+    let vm = identity::vm(begun)?;
+    let server = find(lab, schema, Within::AnyPool, vm, cx).await?;
+    Ok(imported(schema, &server, begun.get("tags").clone()))
 }
 
 /// The VM, if it is one that can become a server.
@@ -73,12 +81,12 @@ fn parse(id: &str, is_entry: impl Fn(&str) -> bool) -> Result<(Within<'_>, Uuid)
 }
 
 /// What the pool and the marks tell; options that only a configuration knows are at their defaults.
-fn imported(schema: &Schema, server: &Server) -> Imported {
+fn imported(schema: &Schema, server: &Server, tags: Value) -> Imported {
     let mut private = Private::new();
     identity::remember(&mut private, server);
     let known = schema
         .defaults()
-        .with("tags", tags(server))
+        .with("tags", tags)
         .with("os", server.os.clone())
         .with("template", server.template_name.clone().filter(|_| server.os.is_none()))
         .with("ttl", server.lease.ttl.map(engine::duration::format));

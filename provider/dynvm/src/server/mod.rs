@@ -12,6 +12,7 @@ pub(crate) mod drafts;
 mod identity;
 mod import;
 mod lease;
+mod moved;
 pub(crate) mod place;
 pub(crate) mod plan;
 mod read;
@@ -25,6 +26,7 @@ mod update;
 use async_trait::async_trait;
 use cty::Value;
 use engine::diagnostics::Diagnostics;
+use engine::moved::Mover;
 use engine::plan::Draft;
 use engine::private::Private;
 use engine::schema::Schema;
@@ -70,6 +72,10 @@ impl Resource for ServerResource {
         &self.schema
     }
 
+    fn movers(&self) -> &[Mover] {
+        &moved::MOVERS
+    }
+
     async fn plan(&self, draft: &mut Draft<'_>, private: &mut Private, cx: &Context) -> Diagnostics {
         let settings = self.settings.now();
         tokio::select! {
@@ -84,7 +90,7 @@ impl Resource for ServerResource {
     }
 
     async fn read(&self, request: ReadRequest, cx: &Context) -> ReadAnswer {
-        read::read(&self.settings, request, cx).await
+        read::read(&self.settings, &self.schema, request, cx).await
     }
 
     async fn update(&self, request: UpdateRequest, cx: &Context) -> Applied {

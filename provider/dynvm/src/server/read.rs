@@ -1,19 +1,25 @@
 //! Read: what the pool shows now. Never waits for a guest, and drops a server from the state only on the word of its own pool.
 
+use cty::Value;
 use engine::diagnostics::Diagnostics;
-use plugin::provider::{Context, ReadAnswer, ReadRequest};
+use engine::private::Private;
+use engine::schema::Schema;
+use plugin::provider::{Context, Imported, ReadAnswer, ReadRequest};
 
 use super::identity::Meant;
 use super::schema::TIMEOUTS;
-use super::{identity, state};
+use super::{identity, import, state};
 use crate::diagnose;
 use crate::settings::{Settings, SharedSettings};
 
-pub(super) async fn read(settings: &SharedSettings, request: ReadRequest, cx: &Context) -> ReadAnswer {
+pub(super) async fn read(settings: &SharedSettings, schema: &Schema, request: ReadRequest, cx: &Context) -> ReadAnswer {
     let ReadRequest {
         state: known,
         mut private,
     } = request;
+    if identity::is_begun(&known, &private) {
+        return moved(settings, schema, known, private, cx).await;
+    }
     if matches!(settings.now(), Settings::Postponed(_)) {
         return answer(known, private);
     }
@@ -58,7 +64,20 @@ pub(super) async fn read(settings: &SharedSettings, request: ReadRequest, cx: &C
     }
 }
 
-fn answer(state: cty::Value, private: engine::private::Private) -> ReadAnswer {
+/// The first read after a move. Unlike others it cannot be put off: nothing is known yet that would be true without it.
+async fn moved(settings: &SharedSettings, schema: &Schema, known: Value, private: Private, cx: &Context) -> ReadAnswer {
+    let found = async { import::complete(&*settings.lab()?, schema, &known, cx).await };
+    match found.await {
+        Ok(Imported { state, private }) => answer(state, private),
+        Err(diagnostics) => ReadAnswer {
+            state: Some(known),
+            private,
+            diagnostics,
+        },
+    }
+}
+
+fn answer(state: Value, private: Private) -> ReadAnswer {
     ReadAnswer {
         state: Some(state),
         private,

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use cty::Value;
 use engine::{
     diagnostics::{Diagnostic, Diagnostics},
+    moved::Mover,
     plan::Draft,
     private::Private,
     schema::Schema,
@@ -23,6 +24,11 @@ pub trait Resource: Send + Sync + 'static {
 
     /// The ways from older versions of the schema to the present one.
     fn upgraders(&self) -> &[Upgrader] {
+        &[]
+    }
+
+    /// The foreign resources whose states can be taken over.
+    fn movers(&self) -> &[Mover] {
         &[]
     }
 

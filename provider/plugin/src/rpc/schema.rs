@@ -16,7 +16,7 @@ const CAPABILITIES: ServerCapabilities = ServerCapabilities {
     plan_destroy: true,
     // The host may keep the schema over several processes.
     get_provider_schema_optional: true,
-    move_resource_state: false,
+    move_resource_state: true,
     generate_resource_config: false,
 };
 

@@ -43,9 +43,7 @@ async fn the_schema_says_what_is_offered() {
             .into_inner()
     );
     let capabilities = schema.server_capabilities.unwrap();
-    assert!(
-        capabilities.get_provider_schema_optional && capabilities.plan_destroy && !capabilities.move_resource_state
-    );
+    assert!(capabilities.get_provider_schema_optional && capabilities.plan_destroy && capabilities.move_resource_state);
     let thing = &schema.resource_schemas["corner_thing"];
     let attributes = &thing.block.as_ref().unwrap().attributes;
     let attribute = |name: &str| attributes.iter().find(|attribute| attribute.name == name).unwrap();

@@ -9,6 +9,7 @@ use engine::{
     diagnostics::{Diagnostic, Diagnostics},
     function::{Parameter, Signature},
     identity::{IdentityAttribute, IdentitySchema},
+    moved::Mover,
     plan::Draft,
     private::Private,
     rule::Rule,
@@ -189,6 +190,14 @@ impl Resource for Thing {
 
     fn upgraders(&self) -> &[Upgrader] {
         &self.upgraders
+    }
+
+    fn movers(&self) -> &[Mover] {
+        &[Mover {
+            providers: &["acme/old"],
+            resource: "old_thing",
+            begin: |thing| Ok(Value::object([("id", thing.get("identifier").clone())])),
+        }]
     }
 
     async fn validate(&self, config: &Value, _: &Context) -> Diagnostics {

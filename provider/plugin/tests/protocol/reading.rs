@@ -2,8 +2,8 @@
 
 use cty::{Type, Value, json, msgpack};
 use proto::tfplugin6::{
-    self as wire, DynamicValue, call_function, get_functions, import_resource_state, read_data_source,
-    upgrade_resource_state,
+    self as wire, DynamicValue, call_function, get_functions, import_resource_state, move_resource_state,
+    read_data_source, upgrade_resource_state,
 };
 
 use crate::host::{Host, summaries, thing_in, thing_of};
@@ -88,6 +88,35 @@ async fn an_import_is_completed_by_the_read_that_follows() {
     assert_eq!(thing_in(read.new_state.as_ref()).get("name").as_str(), Some("a"));
     // Only the first read is the one after the import.
     assert_eq!(read.private, b"");
+}
+
+#[tokio::test]
+async fn a_move_is_completed_by_the_read_that_follows() {
+    let mut host = Host::attach().await;
+    let mut moved = async |resource: &str| {
+        let request = move_resource_state::Request {
+            source_provider_address: "registry.terraform.io/acme/old".to_owned(),
+            source_type_name: resource.to_owned(),
+            source_state: Some(wire::RawState {
+                json: br#"{"identifier":"thing-a","colour":"red"}"#.to_vec(),
+                ..Default::default()
+            }),
+            source_private: b"not ours".to_vec(),
+            target_type_name: "corner_thing".to_owned(),
+            ..Default::default()
+        };
+        host.provider.move_resource_state(request).await.unwrap().into_inner()
+    };
+    assert_eq!(
+        summaries(&moved("old_part").await.diagnostics),
+        ["Resource cannot be moved"]
+    );
+    let answer = moved("old_thing").await;
+    assert_eq!(answer.diagnostics, []);
+    let state = thing_in(answer.target_state.as_ref());
+    assert_eq!(state, thing_of([("id", "thing-a".into()), ("size", 1.into())]));
+    let read = host.read(&state, &answer.target_private).await;
+    assert_eq!(thing_in(read.new_state.as_ref()).get("name").as_str(), Some("a"));
 }
 
 #[tokio::test]

@@ -10,8 +10,9 @@ use cty::Type;
 use hyper_util::rt::TokioIo;
 use proto::tfplugin6::provider_client::ProviderClient;
 use proto::tfplugin6::{
-    self as wire, DynamicValue, ResourceIdentityData, apply_resource_change, configure_provider, diagnostic::Severity,
-    get_provider_schema, get_resource_identity_schemas, import_resource_state, plan_resource_change, read_resource,
+    self as wire, DynamicValue, RawState, ResourceIdentityData, apply_resource_change, configure_provider,
+    diagnostic::Severity, get_provider_schema, get_resource_identity_schemas, import_resource_state,
+    plan_resource_change, read_resource, upgrade_resource_state,
 };
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
@@ -116,6 +117,23 @@ impl<'l> Host<'l> {
         ResourceIdentityData {
             identity_data: Some(types::sent(identity, &self.identity)),
         }
+    }
+
+    /// A stored state of a server, as the provider takes it now.
+    #[track_caller]
+    pub(crate) fn upgraded(&mut self, stored: &Json) -> DynamicValue {
+        let request = upgrade_resource_state::Request {
+            type_name: SERVER.to_owned(),
+            version: 0,
+            raw_state: Some(RawState {
+                json: stored.to_string().into_bytes(),
+                ..Default::default()
+            }),
+        };
+        let answer = self.lab.wait_for(self.client.upgrade_resource_state(request));
+        let answer = answer.expect("an answer").into_inner();
+        assert_eq!(answer.diagnostics, []);
+        answer.upgraded_state.expect("a state")
     }
 
     /// Plans a change of a server.

@@ -33,6 +33,7 @@ mod lease_elsewhere;
 mod many;
 mod marks;
 mod modules;
+mod moved;
 mod place;
 mod refusals;
 mod reservation;
