@@ -1,4 +1,5 @@
-//! Time that passes for latencies: scaled real time, or virtual time that moves only when told or when all wait for it.
+//! Time that passes for latencies: scaled real time, the time of the runtime that all share, or virtual time that moves only when told
+//! or when all wait for it.
 //!
 //! Every task of the simulator that may sleep is *entered*. In virtual time the clock knows how many entered tasks are
 //! busy: sleeping and parked ones are not. In automatic mode it jumps to the next wake-up when none is busy. Sleeps of
@@ -30,11 +31,21 @@ pub(crate) struct Clock(Arc<Inner>);
 struct Inner {
     started: Instant,
     started_at: SystemTime,
+    /// The same start on the runtime's clock, which a test may have paused.
+    running: tokio::time::Instant,
+    wall: Wall,
     scale: f64,
     virtual_time: Option<Virtual>,
     busy: AtomicI64,
     activity: AtomicU64,
     sleeper_added: Notify,
+}
+
+/// What the wall clock follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wall {
+    System,
+    Runtime,
 }
 
 #[derive(Debug)]
@@ -69,12 +80,18 @@ impl Drop for Entered {
 
 impl Clock {
     pub(crate) fn scaled(scale: f64) -> Self {
-        Self::new(scale, None)
+        Self::new(scale, Wall::System, None)
+    }
+
+    /// The clock of the runtime, for latencies and wall clocks alike; the latter begin at a whole second, as every run does then.
+    pub(crate) fn runtime() -> Self {
+        Self::new(1.0, Wall::Runtime, None)
     }
 
     pub(crate) fn virtual_time(automatic: bool) -> Self {
         Self::new(
             1.0,
+            Wall::System,
             Some(Virtual {
                 state: Mutex::default(),
                 automatic,
@@ -82,10 +99,12 @@ impl Clock {
         )
     }
 
-    fn new(scale: f64, virtual_time: Option<Virtual>) -> Self {
+    fn new(scale: f64, wall: Wall, virtual_time: Option<Virtual>) -> Self {
         Self(Arc::new(Inner {
             started: Instant::now(),
             started_at: SystemTime::now(),
+            running: tokio::time::Instant::now(),
+            wall,
             scale,
             virtual_time,
             busy: AtomicI64::new(0),
@@ -106,7 +125,7 @@ impl Clock {
     pub(crate) fn now(&self) -> Duration {
         match &self.0.virtual_time {
             Some(v) => v.lock().now,
-            None => self.0.started.elapsed().mul_f64(self.0.scale),
+            None => self.0.running.elapsed().mul_f64(self.0.scale),
         }
     }
 
@@ -115,7 +134,7 @@ impl Clock {
         u64::try_from(self.0.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// The wall clock in seconds since 1970, before a pool's own offset: real, or moved by virtual time only.
+    /// The wall clock in seconds since 1970, before a pool's own offset: real, or moved by the runtime's or virtual time only.
     pub(crate) fn wall(&self) -> f64 {
         let since = |t: SystemTime| {
             t.duration_since(SystemTime::UNIX_EPOCH)
@@ -124,6 +143,9 @@ impl Clock {
         };
         match &self.0.virtual_time {
             Some(v) => since(self.0.started_at) + v.lock().now.as_secs_f64(),
+            None if self.0.wall == Wall::Runtime => {
+                since(self.0.started_at).floor() + self.0.running.elapsed().as_secs_f64()
+            }
             None => since(SystemTime::now()),
         }
     }
@@ -296,6 +318,15 @@ mod tests {
         clock.advance(Duration::from_secs(10)).await;
         tasks.join_all().await;
         assert_eq!(clock.now(), Duration::from_secs(12));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_of_the_runtime_moves_latencies_and_wall_alike() {
+        let clock = Clock::runtime();
+        let before = clock.wall();
+        clock.sleep(Duration::from_secs(7200), Pace::Work).await;
+        assert_eq!(clock.now().as_secs(), 7200);
+        assert!((clock.wall() - before - 7200.0).abs() < 1.0);
     }
 
     #[tokio::test]

@@ -31,6 +31,9 @@ pub enum ClockMode {
     /// Jumps to the next wake-up whenever everything in hand waits for the clock: as fast as the machine allows, with the
     /// pools' clocks following.
     Auto,
+    /// The clock of the tokio runtime moves latencies and the pools' clocks. Where it is paused, the pools and all who call them
+    /// from the same runtime share one virtual time.
+    Runtime,
 }
 
 /// How a simulator is run.
@@ -173,6 +176,7 @@ fn clock(mode: ClockMode, of_world: f64) -> Result<Clock, StartError> {
         ClockMode::Scaled(scale) => scale,
         ClockMode::Manual => return Ok(Clock::virtual_time(false)),
         ClockMode::Auto => return Ok(Clock::virtual_time(true)),
+        ClockMode::Runtime => return Ok(Clock::runtime()),
     };
     if scale.is_finite() && scale > 0.0 {
         return Ok(Clock::scaled(scale));

@@ -414,3 +414,32 @@ async fn tls_pools_have_a_certificate_per_host() {
         pool.certificate_fingerprint
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_severed_is_heard_no_more_and_hears_nothing() {
+    let (lab, url) = lab().await;
+    let vm = lab.clone_of("linux", "before").await;
+    let mut killed = Wire::open(&url).await;
+    let session = killed.login("root", "dynvm-sim").await;
+    let mut other = Wire::open(&url).await;
+    let login = json!(["root", "dynvm-sim", "1.0", "other"]);
+    let others = other.json("session.login_with_password", login).await.unwrap();
+    // One call is in hand when it happens: it is carried out, and nobody is told.
+    let index = lab.control.request_index() + 1;
+    lab.control.hold(index, HoldPoint::Before);
+    let in_hand = killed.json("VM.set_name_label", json!([session, vm, "after"]));
+    let death = async {
+        lab.control.held(index).await;
+        lab.control.sever("test");
+        lab.control.release(index);
+    };
+    assert_eq!(tokio::join!(in_hand, death).0, None);
+    assert_eq!(lab.record("VM", &vm).await["name_label"], "after");
+    let mut again = Wire::open(&url).await;
+    assert_eq!(again.json("VM.get_all", json!([session])).await, None);
+    let login = json!(["root", "dynvm-sim", "1.0", "test"]);
+    let mut again = Wire::open(&url).await;
+    assert_eq!(again.json("session.login_with_password", login).await, None);
+    let all = other.json("VM.get_all", json!([others["result"]])).await.unwrap();
+    assert!(all["result"].is_array(), "{all}");
+}

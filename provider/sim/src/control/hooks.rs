@@ -29,6 +29,7 @@ struct Inner {
     faults: Vec<Fault>,
     holds: BTreeSet<(u64, HoldPoint)>,
     held: BTreeSet<u64>,
+    severed: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -146,6 +147,18 @@ impl Hooks {
             return Some(rule.kind.clone());
         }
         None
+    }
+
+    pub(super) fn sever(&self, originator: &str) {
+        self.lock().severed.insert(originator.to_owned());
+    }
+
+    pub(crate) fn is_anybody_severed(&self) -> bool {
+        !self.lock().severed.is_empty()
+    }
+
+    pub(crate) fn is_severed(&self, originator: &str) -> bool {
+        self.lock().severed.contains(originator)
     }
 
     pub(super) fn hold(&self, index: u64, at: HoldPoint) {

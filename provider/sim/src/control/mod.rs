@@ -129,6 +129,12 @@ impl Control {
         self.hooks.clear_faults();
     }
 
+    /// Cuts off the clients of an originator for good, as if their process had been killed: nothing of them arrives any more, and no
+    /// answer reaches them. What has arrived goes on, and their sessions stay.
+    pub fn sever(&self, originator: &str) {
+        self.hooks.sever(originator);
+    }
+
     /// Holds the request with this index at this point until [`Control::release`].
     pub fn hold(&self, index: u64, at: HoldPoint) {
         self.hooks.hold(index, at);

@@ -40,6 +40,9 @@ pub(super) async fn handle(
     if parts.uri.path() != "/import_raw_vdi" {
         return Ok(plain(StatusCode::NOT_FOUND));
     }
+    if session_of(parts).is_some_and(|session| server.is_severed(&session)) {
+        return Err(Cut);
+    }
     let Server { pool, hooks, host } = server;
     let _entered = pool.clock.enter();
     let length = parts

@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::answer::Cut;
 use crate::control::Hooks;
-use crate::pool::Pool;
+use crate::db::{Cls, Ref};
+use crate::pool::{Pool, State};
 
 /// Connections served at once; further ones wait to be accepted.
 const MOST_CONNECTIONS: usize = 800;
@@ -50,6 +51,16 @@ impl Drop for OpenRecord<'_> {
 }
 
 impl Server {
+    /// Whether a session is that of a client that was cut off.
+    fn is_severed(&self, session: &Ref) -> bool {
+        let Self { pool, hooks, .. } = self;
+        let originator = |state: &mut State| {
+            let field = state.db.get(Cls::Session, session, "originator");
+            field.map_or_else(|_| String::new(), |text| text.as_str().to_owned())
+        };
+        hooks.is_anybody_severed() && hooks.is_severed(&pool.with(originator))
+    }
+
     /// Holds a request for as long as faults are in force.
     async fn hang(&self, index: u64) {
         let Self { pool, hooks, .. } = self;

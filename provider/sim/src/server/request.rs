@@ -14,6 +14,7 @@ use super::answer::{Cut, Payload, plain, rpc};
 use super::{OpenRecord, Server, import};
 use crate::clock::Pace;
 use crate::control::{FaultKind, HoldPoint, RequestRecord};
+use crate::db::Ref;
 use crate::failure::Failure;
 use crate::rpc::{self as calls, Answer};
 use crate::session;
@@ -126,7 +127,26 @@ enum After {
 type Early = (String, Result<Response<Payload>, Cut>);
 
 impl Job {
+    /// Serves the request of a client that is there from its beginning to its end.
     async fn run(self) -> Result<Response<Payload>, Cut> {
+        if self.is_severed() {
+            return Err(Cut);
+        }
+        let answer = self.serve().await;
+        if self.is_severed() { Err(Cut) } else { answer }
+    }
+
+    fn is_severed(&self) -> bool {
+        let params = &self.request.params;
+        if self.plain_name().ends_with("login_with_password") {
+            let originator = params.get(3).map(Value::as_str).unwrap_or_default();
+            return self.server.hooks.is_severed(originator);
+        }
+        let session = params.first().map_or_else(Ref::null, Value::as_ref);
+        self.server.is_severed(&session)
+    }
+
+    async fn serve(&self) -> Result<Response<Payload>, Cut> {
         let Server { pool, hooks, host } = &self.server;
         let _entered = pool.clock.enter();
         let index = hooks.begin(self.record());
