@@ -84,16 +84,37 @@ impl PoolClock {
     }
 }
 
-/// The reaper's own clock in seconds: since boot for one that stays, which no setting of the time moves; of the wall for one that
-/// runs once and is compared with runs before.
+/// The clock of a reaper that stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OwnClock {
+    /// Since boot: no setting of the time moves it, and it counts while the machine sleeps.
+    #[default]
+    Boot,
+    /// That of the runtime, which stands for the wall clock as well: whoever pauses it simulates all the time there is.
+    Runtime {
+        /// A moment on it.
+        since: Instant,
+        /// What the wall showed then, in seconds since 1970.
+        wall: i64,
+    },
+}
+
+/// The reaper's own clock in seconds: one of its own for one that stays; of the wall for one that runs once and is compared with
+/// runs before.
 pub fn own_seconds(mode: Mode) -> i64 {
     match mode {
-        Mode::Daemon => clock_gettime(ClockId::Boottime).tv_sec,
+        Mode::Daemon(OwnClock::Boot) => clock_gettime(ClockId::Boottime).tv_sec,
+        Mode::Daemon(OwnClock::Runtime { since, wall }) => {
+            wall.saturating_add(i64::try_from(since.elapsed().as_secs()).unwrap_or(i64::MAX))
+        }
         Mode::Once => Timestamp::now().as_second(),
     }
 }
 
 /// How many seconds the wall clock is ahead of the own one.
 pub fn wall_ahead(mode: Mode) -> i64 {
-    Timestamp::now().as_second().saturating_sub(own_seconds(mode))
+    match mode {
+        Mode::Daemon(OwnClock::Boot) => Timestamp::now().as_second().saturating_sub(own_seconds(mode)),
+        Mode::Daemon(OwnClock::Runtime { .. }) | Mode::Once => 0,
+    }
 }

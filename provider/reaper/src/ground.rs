@@ -423,7 +423,7 @@ impl Crew {
             return Ok(Some("a rail has come up since".to_owned()));
         }
         match self.mode {
-            Mode::Daemon => Ok(None),
+            Mode::Daemon(_) => Ok(None),
             Mode::Once => {
                 let pool = self.client.pool().record(&self.pool).await?;
                 if is_paused(&pool) {

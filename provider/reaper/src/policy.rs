@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use wildmatch::WildMatch;
 
+use crate::clock::OwnClock;
+
 /// The rules of one reaper.
 #[derive(Debug, Clone)]
 pub struct Policy {
@@ -24,8 +26,8 @@ pub struct Owners(Vec<WildMatch>);
 /// How a reaper runs: what it can know of the past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// It stays, and sees things twice.
-    Daemon,
+    /// It stays, and sees things twice; by this clock it notices whether the pool's jumps.
+    Daemon(OwnClock),
     /// One look.
     Once,
 }

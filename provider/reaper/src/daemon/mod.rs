@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use xenapi::{Pool, PoolConfig};
 
 use crate::chronicle::Chronicle;
+use crate::clock::OwnClock;
 use crate::ground::Memories;
 use crate::listen::Health;
 use crate::memory::StateDir;
@@ -119,6 +120,7 @@ impl Daemon {
             health: self.health.clone(),
             chronicle: chronicle.clone(),
             stop: stop.clone(),
+            own_clock: OwnClock::Boot,
             met: Arc::new(Mutex::default()),
         };
         let mut loops = JoinSet::new();

@@ -24,6 +24,7 @@ use xenapi::{EventClass, Interest, Loss, Notice, Pool, Ref, Subscription, Uuid, 
 
 use crate::act::Deed;
 use crate::chronicle::Chronicle;
+use crate::clock::OwnClock;
 use crate::ground::{Crew, Ground, Job, Memories};
 use crate::listen::{Health, Pulse};
 use crate::metrics::{Deletion, Metrics, PoolMetrics, RailState};
@@ -74,6 +75,8 @@ pub struct Shared {
     pub chronicle: Chronicle,
     /// Ends all loops after the steps in hand.
     pub stop: CancellationToken,
+    /// The clock by which jumps of the pools' clocks are noticed.
+    pub own_clock: OwnClock,
     /// Which pool was met under which name.
     pub met: Arc<Mutex<BTreeMap<Uuid, String>>>,
 }
@@ -137,7 +140,7 @@ impl Watch {
             let opened = Ground::open(
                 Arc::clone(&self.client),
                 self.shared.policy.clone(),
-                Mode::Daemon,
+                Mode::Daemon(self.shared.own_clock),
                 Arc::clone(&self.shared.memories),
                 stop.clone(),
             );

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reaper::chronicle::Chronicle;
+use reaper::clock::OwnClock;
 use reaper::ground::Memories;
 use reaper::listen::Health;
 use reaper::memory::StateDir;
@@ -34,6 +35,7 @@ impl Daemon {
             health: Health::default(),
             chronicle: Chronicle::default(),
             stop: CancellationToken::new(),
+            own_clock: OwnClock::Boot,
             met: Arc::default(),
         };
         let mut loops = JoinSet::new();
