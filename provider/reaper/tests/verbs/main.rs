@@ -10,6 +10,7 @@ mod acknowledging;
 mod changing;
 mod desk;
 mod doctor;
+mod flat;
 mod history;
 #[path = "../pool/lab.rs"]
 #[expect(dead_code, reason = "each test binary uses its own part")]
