@@ -15,7 +15,7 @@ FUZZ ?= $(basename $(notdir $(wildcard tests/fuzz/fuzz_targets/*.rs)))
 FUZZ_SECONDS ?= 600
 ADVISORIES := $(wildcard $(or $(CARGO_HOME),$(HOME)/.cargo)/advisory-dbs/advisory-db-*)
 
-.PHONY: help demo build test check format lint deny fuzz docs docs-check bench install clean
+.PHONY: help demo build test check format lint deny fuzz docs docs-check bench soak install clean
 
 help: ## what each verb does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
@@ -62,6 +62,10 @@ docs-check:
 bench: build ## the figures of README and docs, against the simulator
 	$(CARGO) build --release --locked -q -p acceptance --bins
 	$(RELEASE)/bench
+
+soak: ## two hours of a busy lab in virtual time, some minutes of yours; SEED=7 runs the same again, MINUTES=120 PIPELINES=30
+	$(CARGO) build --release --locked -q -p soak
+	SEED="$(SEED)" MINUTES="$(MINUTES)" PIPELINES="$(PIPELINES)" $(RELEASE)/soak
 
 install: build ## the provider into the plugin folder that terraform and tofu search by themselves, the reaper into PREFIX/bin
 	$(RELEASE)/terraform-provider-dynvm install

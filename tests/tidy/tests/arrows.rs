@@ -27,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("proto", &[]),
     ("reaper", &["fleet", "history", "xenapi"]),
     ("sim", &[]),
+    ("soak", &["fleet", "reaper", "sim", "xenapi"]),
     ("tidy", &[]),
     ("xenapi", &[]),
 ];
