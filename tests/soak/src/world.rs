@@ -314,17 +314,21 @@ fn snapshots(rows: &BTreeMap<Place, Json>, of: &str) -> Vec<String> {
 fn belongings(rows: &BTreeMap<Place, Json>, of: &str) -> BTreeSet<String> {
     let reference = format!("ref {of}");
     let mut found = BTreeSet::from([of.to_owned()]);
+    let named = |row: &Json, field: &str| {
+        let text = row.get(field).and_then(Json::as_str)?;
+        text.strip_prefix("ref ").map(str::to_owned)
+    };
     for ((_, class, uuid), row) in rows {
         let is_of = |field: &str| row.get(field).and_then(Json::as_str) == Some(&reference);
         match *class {
             "VBD" if is_of("VM") => {
                 found.insert(uuid.clone());
-                let disk = row.get("VDI").and_then(Json::as_str);
-                found.extend(disk.and_then(|disk| disk.strip_prefix("ref ")).map(str::to_owned));
+                found.extend(named(row, "VDI"));
             }
             "VIF" if is_of("VM") => {
                 found.insert(uuid.clone());
             }
+            "VM" if uuid == of => found.extend(named(row, "suspend_VDI")),
             // Its snapshots go where it goes.
             "VM" if is_of("snapshot_of") => found.extend(belongings(rows, uuid)),
             _ => {}
