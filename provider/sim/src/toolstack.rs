@@ -38,6 +38,12 @@ pub(crate) fn set_coordinator(pool: &Pool, host: &Ref) -> Outcome<()> {
     Ok(())
 }
 
+/// The same for a host by its name or UUID.
+pub(crate) fn set_coordinator_called(pool: &Pool, name: &str) -> Outcome<()> {
+    let host = pool.with(|state| find_host(state, name))?;
+    set_coordinator(pool, &host)
+}
+
 /// Drops every connection of a host.
 pub(crate) fn cut_connections(host: &Endpoint) {
     let mut token = host

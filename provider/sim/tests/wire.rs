@@ -337,6 +337,45 @@ async fn faults_strike_as_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_toolstack_restarts_or_moves_at_one_request() {
+    let (lab, url) = lab().await;
+    let vm = lab.by_name("VM", "foreign").await;
+    for (kind, name) in [(FaultKind::Restart, "foreign"), (FaultKind::RestartAfter, "b")] {
+        let mut wire = Wire::open(&url).await;
+        let session = wire.login("root", "dynvm-sim").await;
+        lab.control.fault(FaultRule::once("VM.set_name_label", kind));
+        assert!(
+            wire.json("VM.set_name_label", json!([session, vm, "b"]))
+                .await
+                .is_none()
+        );
+        assert_eq!(lab.text("VM.get_name_label", vec![json!(vm)]).await, name);
+        let answer = Wire::open(&url)
+            .await
+            .json("VM.get_name_label", json!([session, vm]))
+            .await;
+        assert_eq!(answer.unwrap()["error"]["message"], "SESSION_INVALID");
+    }
+    let mut wire = Wire::open(&url).await;
+    let session = wire.login("root", "dynvm-sim").await;
+    lab.control.fault(FaultRule::once(
+        "VM.set_name_label",
+        FaultKind::Coordinator("h2".to_owned()),
+    ));
+    assert!(
+        wire.json("VM.set_name_label", json!([session, vm, "c"]))
+            .await
+            .is_none()
+    );
+    let answer = Wire::open(&url)
+        .await
+        .json("VM.get_name_label", json!([session, vm]))
+        .await;
+    assert_eq!(answer.unwrap()["error"]["message"], "HOST_IS_SLAVE");
+    assert_eq!(lab.text("VM.get_name_label", vec![json!(vm)]).await, "b");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hanging_and_held_requests() {
     let (lab, url) = lab().await;
     let mut wire = Wire::open(&url).await;

@@ -111,6 +111,12 @@ pub enum FaultKind {
     Delay(u64),
     /// Forgets the session, so that the call fails with `SESSION_INVALID`.
     SessionInvalid,
+    /// The toolstack restarts instead of acting: connections, sessions and tasks are gone.
+    Restart,
+    /// Acts, then the toolstack restarts without an answer.
+    RestartAfter,
+    /// Another host, by name or UUID, becomes the coordinator instead of acting; connections, sessions and tasks are gone.
+    Coordinator(String),
 }
 
 /// When an injected fault strikes.

@@ -26,6 +26,7 @@ use crate::operations;
 use crate::pool::Pool;
 use crate::rbac::Role;
 use crate::session;
+use crate::toolstack;
 use crate::value::Value;
 
 /// The name under which the transfer is logged, and under which faults strike it.
@@ -103,6 +104,20 @@ async fn suffer(
         }
         Some(FaultKind::CutBefore) => Err(Cut),
         Some(FaultKind::CutAfter) => answer(server, asked, Write::Well).await.and(Err(Cut)),
+        Some(FaultKind::Restart) => {
+            toolstack::restart(pool);
+            Err(Cut)
+        }
+        Some(FaultKind::RestartAfter) => {
+            let answered = answer(server, asked, Write::Well).await;
+            toolstack::restart(pool);
+            answered.and(Err(Cut))
+        }
+        Some(FaultKind::Coordinator(host)) => {
+            // A host that is not there becomes nothing; the connection is cut all the same.
+            let _unknown = toolstack::set_coordinator_called(pool, &host);
+            Err(Cut)
+        }
         Some(FaultKind::Hang) => {
             server.hang(index).await;
             Err(Cut)

@@ -18,6 +18,7 @@ use crate::db::Ref;
 use crate::failure::Failure;
 use crate::rpc::{self as calls, Answer};
 use crate::session;
+use crate::toolstack;
 use crate::value::Value;
 use crate::wire::{self, Dialect, json, xml};
 
@@ -121,6 +122,7 @@ enum After {
     Truncate(u64),
     Halve,
     Replace(Failure),
+    Restart,
 }
 
 /// An answer without a call, and the outcome that is logged for it.
@@ -182,7 +184,7 @@ impl Job {
                 outcome: answer.outcome.map(half),
                 ..answer
             },
-            After::Send | After::Cut | After::Truncate(_) => answer,
+            After::Send | After::Cut | After::Truncate(_) | After::Restart => answer,
         };
         if hooks.is_held_at(index, HoldPoint::After) {
             pool.clock.park(hooks.pass(index, HoldPoint::After)).await;
@@ -198,6 +200,11 @@ impl Job {
         }
         match after {
             After::Cut => {
+                hooks.end(index, pool.clock.real_us(), 0, "CUT");
+                Err(Cut)
+            }
+            After::Restart => {
+                toolstack::restart(pool);
                 hooks.end(index, pool.clock.real_us(), 0, "CUT");
                 Err(Cut)
             }
@@ -281,6 +288,16 @@ impl Job {
                     pool.with(|state| session::close(state, &session));
                 }
                 Ok(After::Send)
+            }
+            FaultKind::Restart => {
+                toolstack::restart(pool);
+                Err(("CUT".to_owned(), Err(Cut)))
+            }
+            FaultKind::RestartAfter => Ok(After::Restart),
+            FaultKind::Coordinator(host) => {
+                // A host that is not there becomes nothing; the connection is cut all the same.
+                let _unknown = toolstack::set_coordinator_called(pool, &host);
+                Err(("CUT".to_owned(), Err(Cut)))
             }
         }
     }
