@@ -1,7 +1,6 @@
 //! [`IdentitySchema`]: what tells one object from all others of its kind, and stays the same as long as it exists.
 //!
-//! A host keeps it beside the state, finds the same object by it in an import, and names what a list found by it. The rest of
-//! the state may change, this may not.
+//! A host keeps it beside the state, and finds the same object by it in an import. The rest of the state may change, this may not.
 
 use cty::{Type, Value};
 

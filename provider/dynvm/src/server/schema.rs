@@ -323,7 +323,7 @@ fn observed() -> Vec<Attribute> {
         Attribute::object(
             "timings",
             vec![
-                second("queue", "waiting for the storage repository, which clones one at a time"),
+                second("queue", "waiting for room, and for the storage repository, which clones one at a time"),
                 second("clone", "cloning the template"),
                 second("configure", "on marks, name, size and network"),
                 second("drive", "making and writing the config drive; 0 without one"),

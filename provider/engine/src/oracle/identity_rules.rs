@@ -11,7 +11,7 @@ use crate::identity::IdentitySchema;
 /// What an identity is told after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occasion {
-    /// The object was created, changed, imported or listed: it is known well enough.
+    /// The object was created, changed or imported: it is known well enough.
     Found,
     /// The object was read. One whose state is older than identities may still be without.
     Refreshed,
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(check(Owner::Resource, vec![plain(), plain()]), 1);
         assert_eq!(check(Owner::Resource, vec![row("Id", Type::String)]), 1);
         assert_eq!(check(Owner::Resource, vec![row("id", Type::set(Type::String))]), 1);
-        for owner in [Owner::Provider, Owner::DataSource, Owner::ListResource] {
+        for owner in [Owner::Provider, Owner::DataSource] {
             assert_eq!(check(owner, vec![plain()]), 1, "only a resource has an identity");
         }
     }

@@ -17,16 +17,12 @@ pub enum Owner {
     Resource,
     /// A data source.
     DataSource,
-    /// What is asked for in a list of resources.
-    ListResource,
 }
 
 impl Owner {
     fn reserved(self) -> &'static [&'static str] {
         match self {
             Owner::Provider => &["alias", "version"],
-            // In a block of its own inside the block that has these names.
-            Owner::ListResource => &[],
             Owner::Resource | Owner::DataSource => &[
                 "connection",
                 "count",
@@ -58,7 +54,7 @@ pub fn check_schema(schema: &Schema, owner: Owner) -> Vec<Violation> {
     match (&schema.identity, owner) {
         (None, _) => {}
         (Some(identity), Owner::Resource) => identity_rules::rows(&mut found, identity),
-        (Some(_), Owner::Provider | Owner::DataSource | Owner::ListResource) => {
+        (Some(_), Owner::Provider | Owner::DataSource) => {
             found.add(&Path::root(), "only a resource has an identity");
         }
     }
