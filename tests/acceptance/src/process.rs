@@ -91,6 +91,12 @@ impl Running {
         assert!(sent, "no SIG{name} for the group of {}", self.what);
     }
 
+    /// Kills the whole group, or what is left of it.
+    pub fn kill(&self) {
+        // One that has ended in this instant is as dead as the others.
+        let _ended = kill("KILL", &format!("-{}", self.group));
+    }
+
     /// Kills the process itself and leaves its children alone.
     pub fn kill_alone(&self) {
         let sent = kill("KILL", &self.group.to_string());
@@ -127,7 +133,7 @@ impl Running {
         let status = match self.ended.recv_timeout(limit) {
             Ok(status) => status.expect("the exit status of a child"),
             Err(RecvTimeoutError::Timeout) => {
-                self.signal("KILL");
+                self.kill();
                 let killed = self.ended.recv().expect("the waiting thread");
                 let outcome = self.outcome(killed.ok().and_then(|status| status.code()));
                 panic!("still running after {limit:?}, killed:\n{outcome}");

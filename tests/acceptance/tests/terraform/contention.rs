@@ -175,10 +175,9 @@ fn the_last_five_when_half_of_those_who_ask_die() {
             scarce.servers() + scarce.unfinished().len() > 1
         });
         let doomed: Vec<Running> = running.drain(..RUNS / 2).collect();
-        for run in doomed.iter().filter(|run| !run.has_ended()) {
-            run.signal("KILL");
-        }
+        doomed.iter().for_each(Running::kill);
         let died: Vec<_> = doomed.into_iter().map(|run| run.wait(LIMIT)).collect();
+        assert!(died.iter().any(|outcome| outcome.code.is_none()), "somebody was killed on the way");
         let ended: Vec<_> = running.into_iter().map(|run| run.wait(LIMIT)).collect();
         let made = ended.iter().filter(|outcome| outcome.code == Some(0)).count();
         let before_their_death = died.iter().filter(|outcome| outcome.code == Some(0)).count();
