@@ -13,6 +13,7 @@ mod chronicle;
 mod config;
 mod data;
 mod diagnose;
+mod filters;
 mod functions;
 pub mod install;
 pub mod pages;

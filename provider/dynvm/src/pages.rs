@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use engine::docs::{Import, Topic, data_source_page, function_page, provider_page, resource_page};
+use engine::docs::{Import, Topic, data_source_page, function_page, list_resource_page, provider_page, resource_page};
 use engine::schema::Schema;
 use plugin::provider::Provider as _;
 
@@ -13,7 +13,7 @@ use crate::provider::DynvmProvider;
 /// All pages, as path below `docs/` and text.
 ///
 /// # Errors
-/// If an example is missing: each resource and data source has one.
+/// If an example is missing: each resource, data source, list resource and function has one.
 pub fn all(examples: &Path) -> Result<Vec<(String, String)>> {
     let provider = DynvmProvider::new();
     let mut pages = vec![(
@@ -46,6 +46,12 @@ pub fn all(examples: &Path) -> Result<Vec<(String, String)>> {
         let example = example(examples, &format!("data-sources/{name}/data-source.tf"))?;
         let text = data_source_page(&topic(name, source.schema(), &example));
         pages.push((format!("data-sources/{}.md", short(name)), text));
+    }
+    for list in provider.list_resources() {
+        let name = list.type_name();
+        let example = example(examples, &format!("list-resources/{name}/list-resource.tfquery.hcl"))?;
+        let text = list_resource_page(&topic(name, list.schema(), &example));
+        pages.push((format!("list-resources/{}.md", short(name)), text));
     }
     for function in provider.functions() {
         let signature = function.signature();

@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use cty::Value;
 use engine::diagnostics::Diagnostics;
 use engine::schema::Schema;
-use plugin::provider::{Context, DataSource, Function, Provider, Resource};
+use plugin::provider::{Context, DataSource, Function, ListResource, Provider, Resource};
 
 use crate::capacity::CapacityResource;
 use crate::config;
 use crate::data::{CapacityData, ServerData, ServersData};
 use crate::functions;
-use crate::server::ServerResource;
+use crate::server::{ServerList, ServerResource};
 use crate::settings::{Settings, SharedSettings};
 
 /// How long logging out of all pools and closing the history may take together.
@@ -28,6 +28,7 @@ pub struct DynvmProvider {
     settings: SharedSettings,
     resources: Vec<Arc<dyn Resource>>,
     data_sources: Vec<Arc<dyn DataSource>>,
+    list_resources: Vec<Arc<dyn ListResource>>,
     functions: Vec<Arc<dyn Function>>,
 }
 
@@ -47,6 +48,7 @@ impl DynvmProvider {
                 Arc::new(ServerData::new(settings.clone())),
                 Arc::new(ServersData::new(settings.clone())),
             ],
+            list_resources: vec![Arc::new(ServerList::new(settings.clone()))],
             functions: functions::all(),
             settings,
         }
@@ -95,6 +97,10 @@ impl Provider for DynvmProvider {
 
     fn data_sources(&self) -> &[Arc<dyn DataSource>] {
         &self.data_sources
+    }
+
+    fn list_resources(&self) -> &[Arc<dyn ListResource>] {
+        &self.list_resources
     }
 
     fn functions(&self) -> &[Arc<dyn Function>] {

@@ -10,7 +10,7 @@ mod page;
 mod rows;
 mod words;
 
-/// What a page of a resource or a data source is made of.
+/// What a page of a resource, a data source or a list resource is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Topic<'a> {
     /// The name of the provider: `dynvm`.
@@ -48,6 +48,12 @@ pub fn resource_page(topic: &Topic<'_>) -> String {
 #[must_use]
 pub fn data_source_page(topic: &Topic<'_>) -> String {
     page::of_type(topic, "Data Source", rows::Surface::Settings)
+}
+
+/// Makes the page of a list resource: `docs/list-resources/<name without prefix>.md`.
+#[must_use]
+pub fn list_resource_page(topic: &Topic<'_>) -> String {
+    page::of_type(topic, "List Resource", rows::Surface::Settings)
 }
 
 /// Makes the page of the provider: `docs/index.md`.

@@ -20,7 +20,7 @@ pub use answers::{check_data, check_function, check_import, check_read, check_up
 pub use apply_rules::{Outcome, check_apply};
 pub use identity_rules::{Occasion, check_identity};
 pub use plan_rules::{check_final_plan, check_plan};
-pub use schema_rules::{Owner, check_schema, check_signature};
+pub use schema_rules::{Owner, check_list, check_schema, check_signature};
 
 /// A rule of core that an answer breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -55,6 +55,7 @@ pub(crate) enum Subject<'a> {
     Provider,
     Resource(&'a str),
     DataSource(&'a str),
+    ListResource(&'a str),
     Function(&'a str),
 }
 
@@ -167,12 +168,14 @@ fn span(name: &str, subject: Subject<'_>) -> Span {
         tf_req_id = %uuid::Uuid::new_v4(),
         tf_resource_type = field::Empty,
         tf_data_source_type = field::Empty,
+        tf_list_resource_type = field::Empty,
         tf_function = field::Empty,
     );
     match subject {
         Subject::Provider => &span,
         Subject::Resource(name) => span.record("tf_resource_type", name),
         Subject::DataSource(name) => span.record("tf_data_source_type", name),
+        Subject::ListResource(name) => span.record("tf_list_resource_type", name),
         Subject::Function(name) => span.record("tf_function", name),
     };
     span

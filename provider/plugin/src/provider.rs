@@ -1,4 +1,4 @@
-//! What is served: the traits a provider, its resources, data sources and functions fill in.
+//! What is served: the traits a provider, its resources, data sources, list resources and functions fill in.
 //!
 //! The engine has done its part before a method here is called: values are decoded and have every attribute of the
 //! schema, tables are validated, plans are drafted. What a method answers is settled by the engine again before it is
@@ -7,6 +7,7 @@
 mod context;
 mod data_source;
 mod function;
+mod list_resource;
 mod resource;
 
 use std::sync::Arc;
@@ -18,11 +19,12 @@ use engine::{diagnostics::Diagnostics, schema::Schema};
 pub use context::{Context, Partial, Saved};
 pub use data_source::{DataAnswer, DataSource};
 pub use function::{Function, FunctionError};
+pub use list_resource::{ListRequest, ListResource, Listed};
 pub use resource::{
     Applied, CreateRequest, DeleteRequest, Imported, ReadAnswer, ReadRequest, Resource, Sought, UpdateRequest,
 };
 
-/// Provides resources, data sources and functions.
+/// Provides resources, data sources, list resources and functions.
 #[async_trait]
 pub trait Provider: Send + Sync + 'static {
     /// The name, which is also the prefix of its types: `dynvm`.
@@ -41,6 +43,11 @@ pub trait Provider: Send + Sync + 'static {
 
     /// The data sources.
     fn data_sources(&self) -> &[Arc<dyn DataSource>] {
+        &[]
+    }
+
+    /// The resources whose objects can be listed.
+    fn list_resources(&self) -> &[Arc<dyn ListResource>] {
         &[]
     }
 

@@ -7,6 +7,7 @@ mod data;
 mod functions;
 mod identity;
 mod import;
+mod list;
 mod moved;
 mod plan;
 mod read;
@@ -17,7 +18,7 @@ mod validate;
 use std::pin::Pin;
 
 use async_trait::async_trait;
-use futures::Stream;
+use futures::{Stream, stream};
 use proto::tfplugin6::{
     apply_resource_change, call_function, close_ephemeral_resource, configure_provider, configure_state_store,
     delete_state, generate_resource_config, get_functions, get_metadata, get_provider_schema,
@@ -45,8 +46,8 @@ impl Service {
 
 type Answer<T> = Result<Response<T>, Status>;
 
-/// A stream of answers that nobody gets to see.
-type NoStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+/// An answer in parts.
+type Parts<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 fn not_offered<T>(name: &str) -> Answer<T> {
     Err(Status::unimplemented(format!("this provider does not offer {name}")))
@@ -54,9 +55,9 @@ fn not_offered<T>(name: &str) -> Answer<T> {
 
 #[async_trait]
 impl Provider for Service {
-    type ListResourceStream = NoStream<list_resource::Event>;
-    type ReadStateBytesStream = NoStream<read_state_bytes::Response>;
-    type InvokeActionStream = NoStream<invoke_action::Event>;
+    type ListResourceStream = Parts<list_resource::Event>;
+    type ReadStateBytesStream = Parts<read_state_bytes::Response>;
+    type InvokeActionStream = Parts<invoke_action::Event>;
 
     async fn get_metadata(&self, request: Request<get_metadata::Request>) -> Answer<get_metadata::Response> {
         self.calls.handle(request).await
@@ -157,6 +158,18 @@ impl Provider for Service {
         self.calls.handle(request).await
     }
 
+    async fn validate_list_resource_config(
+        &self,
+        request: Request<validate_list_resource_config::Request>,
+    ) -> Answer<validate_list_resource_config::Response> {
+        self.calls.handle(request).await
+    }
+
+    async fn list_resource(&self, request: Request<list_resource::Request>) -> Answer<Self::ListResourceStream> {
+        let events = self.calls.handle(request).await?.into_inner();
+        Ok(Response::new(Box::pin(stream::iter(events.into_iter().map(Ok)))))
+    }
+
     async fn get_functions(&self, request: Request<get_functions::Request>) -> Answer<get_functions::Response> {
         self.calls.handle(request).await
     }
@@ -205,17 +218,6 @@ impl Provider for Service {
         _: Request<close_ephemeral_resource::Request>,
     ) -> Answer<close_ephemeral_resource::Response> {
         not_offered("CloseEphemeralResource")
-    }
-
-    async fn list_resource(&self, _: Request<list_resource::Request>) -> Answer<Self::ListResourceStream> {
-        not_offered("ListResource")
-    }
-
-    async fn validate_list_resource_config(
-        &self,
-        _: Request<validate_list_resource_config::Request>,
-    ) -> Answer<validate_list_resource_config::Response> {
-        not_offered("ValidateListResourceConfig")
     }
 
     async fn validate_state_store_config(

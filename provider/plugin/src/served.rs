@@ -9,7 +9,7 @@ use cty::Type;
 use engine::{diagnostics::Diagnostic, schema::Schema};
 use proto::tfplugin6::get_provider_schema;
 
-use crate::provider::{DataSource, Function, Provider, Resource};
+use crate::provider::{DataSource, Function, ListResource, Provider, Resource};
 
 /// A provider as calls find it.
 pub(crate) struct Served {
@@ -17,6 +17,7 @@ pub(crate) struct Served {
     provider_type: OnceLock<Type>,
     resources: HashMap<&'static str, Offered<dyn Resource>>,
     data_sources: HashMap<&'static str, Offered<dyn DataSource>>,
+    list_resources: HashMap<&'static str, Offered<dyn ListResource>>,
     /// The answer to `GetProviderSchema`, which the host asks for once per process.
     pub(crate) schema: OnceLock<get_provider_schema::Response>,
 }
@@ -56,6 +57,16 @@ impl Offered<dyn DataSource> {
     }
 }
 
+impl Offered<dyn ListResource> {
+    pub(crate) fn schema(&self) -> &Schema {
+        self.item.schema()
+    }
+
+    pub(crate) fn ty(&self) -> &Type {
+        self.ty.get_or_init(|| self.item.schema().value_type())
+    }
+}
+
 impl Served {
     pub(crate) fn new(provider: Arc<dyn Provider>) -> Served {
         Served {
@@ -66,6 +77,11 @@ impl Served {
                 .collect(),
             data_sources: provider
                 .data_sources()
+                .iter()
+                .map(|item| (item.type_name(), Offered::new(item)))
+                .collect(),
+            list_resources: provider
+                .list_resources()
                 .iter()
                 .map(|item| (item.type_name(), Offered::new(item)))
                 .collect(),
@@ -90,6 +106,12 @@ impl Served {
         self.data_sources
             .get(name)
             .ok_or_else(|| self.not_offered("data source", name))
+    }
+
+    pub(crate) fn list_resource(&self, name: &str) -> Result<&Offered<dyn ListResource>, Diagnostic> {
+        self.list_resources
+            .get(name)
+            .ok_or_else(|| self.not_offered("list resource", name))
     }
 
     pub(crate) fn function(&self, name: &str) -> Option<&Arc<dyn Function>> {

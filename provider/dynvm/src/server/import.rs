@@ -33,7 +33,12 @@ pub(super) async fn import(
     };
     find(&lab, schema, within, vm, cx)
         .await
-        .map(|server| imported(schema, &server, tags(&server)))
+        .map(|server| of(schema, &server))
+}
+
+/// What an import of this server brings into the state.
+pub(super) fn of(schema: &Schema, server: &Server) -> Imported {
+    imported(schema, server, tags(server))
 }
 
 /// Completes a state of which only the VM is known: it was moved here from another provider. The tags that its configuration has

@@ -1,7 +1,7 @@
 //! `dynvm_server`: a throw-away VM.
 //!
 //! The table says what each attribute is; `plan` adds what needs the provider's settings; `create`, `read`, `update`, `delete` translate between
-//! Terraform's values and [`fleet`]'s words and decide nothing else; `place` and `admission` say in the plan what has no place or finds no room; `rows` are
+//! Terraform's values and [`fleet`]'s words and decide nothing else; `place` and `admission` say in the plan what has no place or finds no room; `list` finds what `import` can take; `rows` are
 //! what the history is told of them.
 
 mod admission;
@@ -12,6 +12,7 @@ pub(crate) mod drafts;
 mod identity;
 mod import;
 mod lease;
+mod list;
 mod moved;
 pub(crate) mod place;
 pub(crate) mod plan;
@@ -36,6 +37,7 @@ use plugin::provider::{
 };
 
 pub(crate) use admission::{Admission, Policy};
+pub(crate) use list::ServerList;
 
 use crate::diagnose;
 use crate::settings::{Lab, Settings, SharedSettings};

@@ -2,7 +2,7 @@
 
 use cty::Type;
 
-use super::{Import, Topic, data_source_page, function_page, provider_page, resource_page};
+use super::{Import, Topic, data_source_page, function_page, list_resource_page, provider_page, resource_page};
 use crate::constraint::Constraint;
 use crate::function::{Parameter, Signature};
 use crate::identity::{IdentityAttribute, IdentitySchema};
@@ -95,6 +95,10 @@ fn a_data_source_replaces_nothing() {
         import: None,
     };
     assert_eq!(data_source_page(&topic), include_str!("tests/data-source.md"));
+    assert_eq!(
+        list_resource_page(&topic),
+        include_str!("tests/data-source.md").replace("Data Source", "List Resource")
+    );
 }
 
 #[test]

@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(check(Owner::Resource, vec![plain(), plain()]), 1);
         assert_eq!(check(Owner::Resource, vec![row("Id", Type::String)]), 1);
         assert_eq!(check(Owner::Resource, vec![row("id", Type::set(Type::String))]), 1);
-        for owner in [Owner::Provider, Owner::DataSource] {
+        for owner in [Owner::Provider, Owner::DataSource, Owner::List] {
             assert_eq!(check(owner, vec![plain()]), 1, "only a resource has an identity");
         }
     }

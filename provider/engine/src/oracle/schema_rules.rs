@@ -17,12 +17,16 @@ pub enum Owner {
     Resource,
     /// A data source.
     DataSource,
+    /// The filters of a list.
+    List,
 }
 
 impl Owner {
     fn reserved(self) -> &'static [&'static str] {
         match self {
             Owner::Provider => &["alias", "version"],
+            // A block of their own.
+            Owner::List => &[],
             Owner::Resource | Owner::DataSource => &[
                 "connection",
                 "count",
@@ -54,12 +58,26 @@ pub fn check_schema(schema: &Schema, owner: Owner) -> Vec<Violation> {
     match (&schema.identity, owner) {
         (None, _) => {}
         (Some(identity), Owner::Resource) => identity_rules::rows(&mut found, identity),
-        (Some(_), Owner::Provider | Owner::DataSource) => {
+        (Some(_), Owner::Provider | Owner::DataSource | Owner::List) => {
             found.add(&Path::root(), "only a resource has an identity");
         }
     }
     let names: Vec<&str> = schema.rules.iter().flat_map(|rule| rule.names()).collect();
     siblings_exist(&mut found, &schema.attributes, &names, &Path::root());
+    found.violations
+}
+
+/// Checks the filters of a list, and the schema of the resource whose objects it lists.
+#[must_use]
+pub fn check_list(filters: &Schema, resource: Option<&Schema>) -> Vec<Violation> {
+    let mut found = Found::new("Invalid schema");
+    for filter in filters.attributes.iter().filter(|filter| filter.presence.is_computed()) {
+        found.add(&Path::from(filter.name.as_str()), "a filter must not be computed");
+    }
+    if resource.is_none_or(|resource| resource.identity.is_none()) {
+        found.add(&Path::root(), "there is no resource of this name with an identity");
+    }
+    found.violations.extend(check_schema(filters, Owner::List));
     found.violations
 }
 
@@ -224,6 +242,7 @@ mod tests {
     use super::*;
     use crate::constraint::Constraint;
     use crate::equality::Equality;
+    use crate::identity::{IdentityAttribute, IdentitySchema};
     use crate::rule::Rule;
 
     fn faults(schema: &Schema) -> Vec<String> {
@@ -350,6 +369,30 @@ mod tests {
             check_schema(&Schema::new(vec![a("alias"), a("count")]), Owner::Provider).len(),
             1
         );
+    }
+
+    #[test]
+    fn a_list_has_filters_and_a_resource_with_an_identity() {
+        let a = |name: &str| Attribute::string(name).optional();
+        let check = |filter: Attribute, resource: Option<&Schema>| {
+            let found = check_list(&Schema::new(vec![filter]), resource);
+            found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        };
+        let nameless = Schema::new(vec![a("id")]);
+        let id = IdentityAttribute::required("id", Type::String, "The identifier.");
+        let resource = nameless.clone().identity(IdentitySchema::new(vec![id]));
+        assert_eq!(
+            check(a("count"), Some(&resource)),
+            "",
+            "a block of its own reserves no names"
+        );
+        assert!(
+            check(Attribute::string("found").computed(), Some(&resource))
+                .contains("found: a filter must not be computed")
+        );
+        for without in [None, Some(&nameless)] {
+            assert!(check(a("name"), without).contains("no resource of this name with an identity"));
+        }
     }
 
     #[test]

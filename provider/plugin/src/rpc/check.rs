@@ -26,14 +26,20 @@ fn checked(check: impl FnOnce() -> Vec<Violation>) -> Diagnostics {
 }
 
 pub(super) fn schema(name: &str, owner: Owner, schema: &Schema) -> Diagnostics {
+    named(name, checked(|| oracle::check_schema(schema, owner)))
+}
+
+/// Checks the schema of a list against that of the resource whose objects it lists.
+pub(super) fn list(name: &str, schema: &Schema, resource: Option<&Schema>) -> Diagnostics {
+    named(name, checked(|| oracle::check_list(schema, resource)))
+}
+
+fn named(name: &str, found: Diagnostics) -> Diagnostics {
     let named = |diagnostic: Diagnostic| Diagnostic {
         detail: format!("{name}: {}", diagnostic.detail),
         ..diagnostic
     };
-    checked(|| oracle::check_schema(schema, owner))
-        .into_iter()
-        .map(named)
-        .collect()
+    found.into_iter().map(named).collect()
 }
 
 pub(super) fn signature(signature: &Signature) -> Diagnostics {

@@ -43,6 +43,13 @@ impl Call for get_metadata::Request {
                     type_name: source.type_name().to_owned(),
                 })
                 .collect(),
+            list_resources: provider
+                .list_resources()
+                .iter()
+                .map(|list| get_metadata::ListResourceMetadata {
+                    type_name: list.type_name().to_owned(),
+                })
+                .collect(),
             functions: provider
                 .functions()
                 .iter()
@@ -89,6 +96,10 @@ fn schema_of(served: &Served) -> get_provider_schema::Response {
         .data_sources()
         .iter()
         .map(|source| (source.type_name(), source.schema()));
+    let list_resources = provider
+        .list_resources()
+        .iter()
+        .map(|list| (list.type_name(), list.schema()));
     let mut found = check::schema("the provider block", Owner::Provider, provider.schema());
     found.extend(
         resources
@@ -100,6 +111,13 @@ fn schema_of(served: &Served) -> get_provider_schema::Response {
             .clone()
             .flat_map(|(name, schema)| check::schema(name, Owner::DataSource, schema)),
     );
+    found.extend(list_resources.clone().flat_map(|(name, schema)| {
+        check::list(
+            name,
+            schema,
+            served.resource(name).ok().map(|resource| resource.schema()),
+        )
+    }));
     found.extend(
         provider
             .functions()
@@ -112,6 +130,9 @@ fn schema_of(served: &Served) -> get_provider_schema::Response {
             .map(|(name, schema)| (name.to_owned(), wire::schema(schema)))
             .collect(),
         data_source_schemas: data_sources
+            .map(|(name, schema)| (name.to_owned(), wire::schema(schema)))
+            .collect(),
+        list_resource_schemas: list_resources
             .map(|(name, schema)| (name.to_owned(), wire::schema(schema)))
             .collect(),
         functions: super::functions::all(served),

@@ -8,8 +8,11 @@ use engine::{
     validate::{self, WriteOnly},
 };
 use proto::tfplugin6::{
-    ClientCapabilities, validate_data_resource_config, validate_provider_config, validate_resource_config,
+    ClientCapabilities, validate_data_resource_config, validate_list_resource_config, validate_provider_config,
+    validate_resource_config,
 };
+
+use super::list;
 
 use crate::{
     calls::{Call, Subject},
@@ -112,6 +115,36 @@ impl Call for validate_data_resource_config::Request {
 
     fn lost(&self, _: &Served, _: Option<Saved>, why: Diagnostic) -> Self::Answer {
         validate_data_resource_config::Response {
+            diagnostics: wire::diagnostics([why]),
+        }
+    }
+}
+
+impl Call for validate_list_resource_config::Request {
+    type Answer = validate_list_resource_config::Response;
+
+    const NAME: &'static str = "ValidateListResourceConfig";
+
+    fn subject(&self) -> Subject<'_> {
+        Subject::ListResource(&self.type_name)
+    }
+
+    async fn answer(&self, served: &Served, cx: &Context) -> Self::Answer {
+        let found = async {
+            let config = list::filters(self.config.as_ref(), served, &self.type_name)?;
+            let listed = served.list_resource(&self.type_name)?;
+            let mut found = by_table(listed.schema(), &config, cx);
+            found.extend(listed.item.validate(&config, cx).await);
+            Ok(found)
+        };
+        let found = found.await.unwrap_or_else(|error: Diagnostic| error.into());
+        validate_list_resource_config::Response {
+            diagnostics: wire::diagnostics(found),
+        }
+    }
+
+    fn lost(&self, _: &Served, _: Option<Saved>, why: Diagnostic) -> Self::Answer {
+        validate_list_resource_config::Response {
             diagnostics: wire::diagnostics([why]),
         }
     }

@@ -18,7 +18,7 @@ use engine::{
 };
 use plugin::provider::{
     Applied, Context, CreateRequest, DataAnswer, DataSource, DeleteRequest, Function, FunctionError, Imported,
-    Provider, ReadAnswer, ReadRequest, Resource, Sought, UpdateRequest,
+    ListRequest, ListResource, Listed, Provider, ReadAnswer, ReadRequest, Resource, Sought, UpdateRequest,
 };
 use tokio::sync::{Notify, watch};
 
@@ -38,6 +38,7 @@ pub struct Corner {
     schema: Schema,
     resources: Vec<Arc<dyn Resource>>,
     data_sources: Vec<Arc<dyn DataSource>>,
+    list_resources: Vec<Arc<dyn ListResource>>,
     functions: Vec<Arc<dyn Function>>,
     events: Events,
 }
@@ -58,6 +59,13 @@ impl Corner {
                 schema: Schema::new(vec![
                     Attribute::string("name").required(),
                     Attribute::string("text").computed(),
+                ]),
+            })],
+            list_resources: vec![Arc::new(Things {
+                schema: Schema::new(vec![
+                    Attribute::list("names", Type::String)
+                        .optional()
+                        .rule(Rule::length(1..=5)),
                 ]),
             })],
             functions: vec![Arc::new(Shout::new())],
@@ -86,6 +94,10 @@ impl Provider for Corner {
 
     fn data_sources(&self) -> &[Arc<dyn DataSource>] {
         &self.data_sources
+    }
+
+    fn list_resources(&self) -> &[Arc<dyn ListResource>] {
+        &self.list_resources
     }
 
     fn functions(&self) -> &[Arc<dyn Function>] {
@@ -391,6 +403,58 @@ impl DataSource for Greeting {
                 diagnostics: Diagnostics::new(),
             },
         }
+    }
+}
+
+/// The things with the names that are asked for: each exists. Without names there is one.
+struct Things {
+    schema: Schema,
+}
+
+#[async_trait]
+impl ListResource for Things {
+    fn type_name(&self) -> &'static str {
+        "corner_thing"
+    }
+
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    async fn validate(&self, config: &Value, _: &Context) -> Diagnostics {
+        let mut found = Diagnostics::new();
+        if names(config).contains(&"forbidden") {
+            found.error_at("names", "Forbidden name", "Nothing may be called that.");
+        }
+        found
+    }
+
+    async fn list(&self, request: ListRequest, _: &Context) -> Result<Vec<Listed>, Diagnostics> {
+        let names = names(&request.config);
+        assert!(!names.contains(&"panic"), "the things fell over");
+        if names.contains(&"fail") {
+            return Err(refused().into());
+        }
+        let names = if names.is_empty() { vec!["only"] } else { names };
+        Ok(names.into_iter().map(|name| listed(name, request.with_state)).collect())
+    }
+}
+
+fn names(config: &Value) -> Vec<&str> {
+    let names = config.get("names").as_list().unwrap_or_default();
+    names.iter().filter_map(Value::as_str).collect()
+}
+
+fn listed(name: &str, with_state: bool) -> Listed {
+    let state = thing_schema().empty().with("name", name).with("size", 1);
+    let id = match name {
+        "nameless" => Value::Null,
+        _ => Value::from(format!("thing-{name}")),
+    };
+    Listed {
+        identity: Value::object([("id", id)]),
+        display_name: format!("the thing {name}"),
+        state: with_state.then(|| made(&state)),
     }
 }
 

@@ -16,6 +16,7 @@ mod corner;
 mod ending;
 mod host;
 mod identity;
+mod listing;
 mod process;
 mod reading;
 mod terraform;

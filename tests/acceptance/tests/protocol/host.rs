@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use proto::tfplugin6::provider_client::ProviderClient;
 use proto::tfplugin6::{
     self as wire, DynamicValue, RawState, ResourceIdentityData, apply_resource_change, configure_provider,
-    diagnostic::Severity, get_provider_schema, get_resource_identity_schemas, import_resource_state,
+    diagnostic::Severity, get_provider_schema, get_resource_identity_schemas, import_resource_state, list_resource,
     plan_resource_change, read_resource, upgrade_resource_state,
 };
 use serde_json::{Value as Json, json};
@@ -229,6 +229,26 @@ impl<'l> Host<'l> {
             state: found.state,
             private: found.private,
             identity: found.identity,
+        })
+    }
+
+    /// Lists servers as `terraform query` does: the events up to the end or the first error.
+    #[track_caller]
+    pub(crate) fn list(&mut self, filters: &Json, with_state: bool, limit: i64) -> Vec<list_resource::Event> {
+        let ty = types::of_schema(&self.schemas.list_resource_schemas[SERVER]);
+        let request = list_resource::Request {
+            type_name: SERVER.to_owned(),
+            config: Some(types::sent(filters, &ty)),
+            include_resource_object: with_state,
+            limit,
+        };
+        self.lab.wait_for(async {
+            let mut events = self.client.list_resource(request).await.expect("a stream").into_inner();
+            let mut found = Vec::new();
+            while let Some(event) = events.message().await.expect("an event or the end") {
+                found.push(event);
+            }
+            found
         })
     }
 

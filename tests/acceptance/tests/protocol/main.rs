@@ -7,5 +7,6 @@
 
 mod host;
 mod identity;
+mod listing;
 mod types;
 mod upgrade;

@@ -177,7 +177,10 @@ fn the_last_five_when_half_of_those_who_ask_die() {
         let doomed: Vec<Running> = running.drain(..RUNS / 2).collect();
         doomed.iter().for_each(Running::kill);
         let died: Vec<_> = doomed.into_iter().map(|run| run.wait(LIMIT)).collect();
-        assert!(died.iter().any(|outcome| outcome.code.is_none()), "somebody was killed on the way");
+        assert!(
+            died.iter().any(|outcome| outcome.code.is_none()),
+            "somebody was killed on the way"
+        );
         let ended: Vec<_> = running.into_iter().map(|run| run.wait(LIMIT)).collect();
         let made = ended.iter().filter(|outcome| outcome.code == Some(0)).count();
         let before_their_death = died.iter().filter(|outcome| outcome.code == Some(0)).count();

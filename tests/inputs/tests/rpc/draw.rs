@@ -68,6 +68,7 @@ pub(crate) struct Draw {
     provider: Type,
     resources: BTreeMap<String, Type>,
     data_sources: BTreeMap<String, Type>,
+    list_resources: BTreeMap<String, Type>,
     functions: Vec<String>,
 }
 
@@ -84,6 +85,7 @@ impl Draw {
             provider: block_type(offered.provider.as_ref().unwrap()),
             resources: types(offered.resource_schemas),
             data_sources: types(offered.data_source_schemas),
+            list_resources: types(offered.list_resource_schemas),
             functions: offered
                 .functions
                 .into_keys()
@@ -128,6 +130,11 @@ impl Draw {
 
     pub(crate) fn data_source(&mut self) -> (String, Type) {
         let offered = self.data_sources.clone();
+        self.typed(&offered)
+    }
+
+    pub(crate) fn list_resource(&mut self) -> (String, Type) {
+        let offered = self.list_resources.clone();
         self.typed(&offered)
     }
 

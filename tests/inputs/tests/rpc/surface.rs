@@ -5,10 +5,10 @@ use prost::{DecodeError, Message};
 use proto::tfplugin6::diagnostic::Severity;
 use proto::tfplugin6::{
     Diagnostic, apply_resource_change, call_function, configure_provider, get_functions, get_metadata,
-    get_provider_schema, get_resource_identity_schemas, import_resource_state, move_resource_state,
+    get_provider_schema, get_resource_identity_schemas, import_resource_state, list_resource, move_resource_state,
     open_ephemeral_resource, plan_resource_change, read_data_source, read_resource, stop_provider,
-    upgrade_resource_identity, upgrade_resource_state, validate_data_resource_config, validate_provider_config,
-    validate_resource_config,
+    upgrade_resource_identity, upgrade_resource_state, validate_data_resource_config, validate_list_resource_config,
+    validate_provider_config, validate_resource_config,
 };
 
 use crate::draw::{Draw, block_type, packed};
@@ -44,6 +44,23 @@ macro_rules! call {
         }
     };
 }
+
+/// Of a stream the first event is judged; one without events has the status of a missing answer.
+const LIST_RESOURCE: Call = Call {
+    name: "ListResource",
+    asks_pools: true,
+    message: |draw| {
+        let (type_name, ty) = draw.list_resource();
+        let request = list_resource::Request {
+            type_name,
+            config: draw.block(&ty),
+            include_resource_object: draw.mutator.below(2) == 0,
+            limit: [0, 1, 100, -1, i64::MAX, i64::MIN][draw.mutator.below(6)],
+        };
+        request.encode_to_vec()
+    },
+    said: |bytes| list_resource::Event::decode(bytes).map(|event| Said::Errors(errors(&event.diagnostic))),
+};
 
 macro_rules! diagnostics {
     ($answer:ident) => {
@@ -126,6 +143,22 @@ pub(crate) const CALLS: &[Call] = &[
             }
         }
     ),
+    call!(
+        "ValidateListResourceConfig",
+        validate_list_resource_config,
+        diagnostics,
+        false,
+        |draw| {
+            let (type_name, ty) = draw.list_resource();
+            validate_list_resource_config::Request {
+                type_name,
+                config: draw.block(&ty),
+                include_resource_object: draw.block(&Type::Bool),
+                limit: draw.block(&Type::Number),
+            }
+        }
+    ),
+    LIST_RESOURCE,
     call!(
         "UpgradeResourceState",
         upgrade_resource_state,
