@@ -92,6 +92,11 @@ impl Lab {
         world
     }
 
+    /// How the fleet reaches the pools.
+    pub(crate) fn settings(&self) -> &[PoolSettings] {
+        &self.settings
+    }
+
     /// A connection to the pool as a reaper's.
     pub(crate) fn client(&self) -> Arc<xenapi::Pool> {
         xenapi::Pool::new(self.settings[0].connection.clone()).unwrap()

@@ -21,6 +21,7 @@ mod leases;
 mod life;
 mod lists;
 mod outages;
+mod panics;
 mod placing;
 mod ports;
 mod promises;
