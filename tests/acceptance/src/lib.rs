@@ -29,7 +29,7 @@ pub use lab::{Lab, Vm, standard_world};
 pub use life::{assert_unchanged, whole_life};
 pub use module::{PoolBlock, ProviderBlock, quoted};
 pub use outcome::{Diagnostic, Outcome};
-pub use process::{Process, Running, is_group_alive};
+pub use process::{Process, Running, group_members, is_alive, is_group_alive};
 pub use reaper::Reaper;
 pub use state::{Plan, State};
 pub use tool::{Tool, idle_provider_binary, provider_binary, reaper_binary, under_each_tool};

@@ -8,6 +8,7 @@
 
 mod address;
 mod admission;
+mod broken;
 mod certificates;
 mod change;
 mod config_file;
@@ -25,7 +26,6 @@ mod hostile;
 mod idle;
 mod import;
 mod interrupt;
-mod killed;
 mod labels;
 mod later;
 mod lease;
@@ -40,6 +40,12 @@ mod reservation;
 mod reshape;
 mod secrets;
 mod sessions;
+
+// The axes of the fault matrix, of which this is a sample.
+#[path = "../../../../provider/reaper/tests/matrix/fault.rs"]
+mod fault;
+#[path = "../../../../provider/reaper/tests/matrix/trace.rs"]
+mod trace;
 
 /// A server of the alias `debian12` that other cases vary: its address is `dynvm_server.a`.
 const SERVER: &str = r#"
