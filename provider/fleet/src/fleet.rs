@@ -3,11 +3,12 @@
 //! What changes a pool runs in a task of its own, which outlives the call that asked for it: a caller that goes away leaves
 //! no step half done.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use xenapi::{Host, Ref, Uuid};
@@ -26,6 +27,9 @@ use crate::spec::{
     CapacityQuery, Changes, Image, ListFilter, Reshape, ServerKey, ServerQuery, ServerSpec, Wish, Within,
 };
 use crate::view;
+
+/// How long whoever cancels work waits for it to come to its next safe point, and so to its end.
+const SAFE_POINT: Duration = Duration::from_millis(500);
 
 /// All pools of one configuration.
 pub struct Fleet {
@@ -269,9 +273,13 @@ impl Fleet {
         cancel: CancellationToken,
     ) -> Result<Reservation, Error> {
         self.check_ttl(spec.ttl)?;
-        let (fleet, owner) = (Arc::clone(self), self.origin.by());
-        let reserved = self.run(async move { reservation::reserve(&fleet.members, &spec, &owner, &cancel).await });
-        reserved.await.unwrap_or(Err(Error::Cancelled { left: None }))
+        let (fleet, owner, stop) = (Arc::clone(self), self.origin.by(), cancel.clone());
+        let (answer, mut told) = oneshot::channel();
+        let asked = async move { reservation::reserve(&fleet.members, &spec, &owner, &stop, answer).await };
+        ends_soon(&cancel, self.run(asked)).await;
+        // What is not told from here on is given back.
+        told.close();
+        told.try_recv().unwrap_or(Err(Error::Cancelled { left: None }))
     }
 
     /// Looks at a reservation; never waits. `None` if its pools hold nothing of it: it was released, or its time is over.
@@ -298,9 +306,9 @@ impl Fleet {
         if let Some(ttl) = changes.ttl {
             self.check_ttl(ttl)?;
         }
-        let (fleet, key) = (Arc::clone(self), key.clone());
-        let changed = async move { reservation::change(&fleet.members, &key, &each, changes, &cancel).await };
-        let changed = self.run(changed).await;
+        let (fleet, key, stop) = (Arc::clone(self), key.clone(), cancel.clone());
+        let changed = async move { reservation::change(&fleet.members, &key, &each, changes, &stop).await };
+        let changed = ends_soon(&cancel, self.run(changed)).await;
         changed.unwrap_or(Err(Error::Cancelled { left: None }.into()))
     }
 
@@ -419,6 +427,16 @@ pub(crate) fn members_named(members: &[Arc<Member>], pool: Option<&str>) -> Resu
     found
         .map(|member| vec![Arc::clone(member)])
         .ok_or_else(|| unknown_pool(members, name))
+}
+
+/// Waits for work. Once that is cancelled, it waits only as long as the work may take to its next safe point; `None` if it goes on still.
+async fn ends_soon<T>(cancel: &CancellationToken, work: impl Future<Output = Option<T>>) -> Option<T> {
+    let mut work = pin!(work);
+    tokio::select! {
+        biased;
+        done = &mut work => done,
+        () = cancel.cancelled() => tokio::time::timeout(SAFE_POINT, work).await.ok().flatten(),
+    }
 }
 
 /// Settles something before the operation itself begins, as long as nobody ends that.

@@ -21,9 +21,9 @@ use crate::pool::{Loaded, later, related, whole_seconds};
 use crate::server::Timings;
 
 /// How long a cancelled creation waits for the answer to a clone that is being made, so that the VM is known.
-const ANSWER: Duration = Duration::from_millis(1500);
-/// How long a cancelled creation looks at the clone that it has made.
-const LAST_LOOK: Duration = Duration::from_millis(500);
+const ANSWER: Duration = Duration::from_millis(600);
+/// How long a cancelled creation looks at the clone that it has made: with the wait before it less than a second.
+const LAST_LOOK: Duration = Duration::from_millis(300);
 /// How long a clone with a lost answer is looked for.
 const LOOK: Duration = Duration::from_secs(30);
 /// How often it is looked for when no event tells of it.

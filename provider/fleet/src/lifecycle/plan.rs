@@ -58,11 +58,15 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Lets go of the ticket: the server runs and takes its room itself, or nothing is left of it.
+    /// Lets go of the ticket: the server runs and takes its room itself, or nothing is left of it. A creation that is cancelled does not wait
+    /// for that.
     pub(super) async fn release(&self) {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(held) = held {
-            held.release().await;
+            tokio::select! {
+                () = held.release() => {}
+                () = self.bounds.cancel.cancelled() => {}
+            }
         }
     }
 

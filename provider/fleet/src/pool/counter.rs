@@ -19,6 +19,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
 use ulid::Ulid;
 use xenapi::{Host, Ref, Sr};
 
@@ -166,27 +167,29 @@ impl Held {
         self.in_line = None;
     }
 
-    /// The server runs, or nothing is left of it: the last one releases the ticket.
+    /// The server runs, or nothing is left of it: the last one releases the ticket. That goes on when nobody waits for it any more.
     pub(crate) async fn release(mut self) {
-        self.is_over = true;
-        if self.share.is_last() {
-            self.share.release().await;
+        if let Some(releasing) = self.let_go() {
+            // It ends early only with the runtime; the ticket then ends by its time.
+            let _ended = releasing.await;
         }
+    }
+
+    fn let_go(&mut self) -> Option<JoinHandle<()>> {
+        if std::mem::replace(&mut self.is_over, true) || !self.share.is_last() {
+            return None;
+        }
+        // Without a runtime nothing can be released any more: the ticket ends by its time.
+        let runtime = Handle::try_current().ok()?;
+        let share = Arc::clone(&self.share);
+        let tasks = &self.share.member.tasks;
+        Some(tasks.spawn_on(async move { share.release().await }, &runtime))
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if !self.is_over && self.share.is_last() {
-            let share = Arc::clone(&self.share);
-            // Without a runtime nothing can be released any more: the ticket ends by its time.
-            if let Ok(runtime) = Handle::try_current() {
-                self.share
-                    .member
-                    .tasks
-                    .spawn_on(async move { share.release().await }, &runtime);
-            }
-        }
+        drop(self.let_go());
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use futures::future::{join_all, select_all};
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
@@ -45,20 +45,37 @@ pub(super) struct Part {
     pub(super) pass: Pass,
 }
 
-/// Reserves room, waiting for it at most as long as the wish says.
+/// Reserves room, waiting for it at most as long as the wish says. What nobody waits for any more is given back.
 pub(crate) async fn reserve(
     members: &[Arc<Member>],
     spec: &ReservationSpec,
     owner: &str,
     cancel: &CancellationToken,
-) -> Result<Reservation, Error> {
+    answer: oneshot::Sender<Result<Reservation, Error>>,
+) {
+    let held = hold(members, spec, owner, cancel).await;
+    let told = held.as_ref().map(|parts| made(parts)).map_err(Error::clone);
+    if answer.send(told).is_err()
+        && let Ok(parts) = held
+    {
+        give_back(&parts).await;
+    }
+}
+
+/// Tries until the room is held, or the time is over.
+async fn hold(
+    members: &[Arc<Member>],
+    spec: &ReservationSpec,
+    owner: &str,
+    cancel: &CancellationToken,
+) -> Result<Vec<Part>, Error> {
     let until = Instant::now() + spec.queue;
     let mut tries = 0;
     loop {
         tries += 1;
         let moves = members.iter().map(|member| member.live.moves()).collect();
         let (error, is_worth_another) = match once(members, spec, owner, cancel).await {
-            Ok(Outcome::Held(parts)) => return Ok(made(&parts)),
+            Ok(Outcome::Held(parts)) => return Ok(parts),
             Ok(Outcome::Full(error)) => (error, false),
             Ok(Outcome::Beaten(error)) => (error, tries < TRIES),
             // A pool that cannot be asked now may answer while there is time.
