@@ -91,12 +91,12 @@ impl Removal<'_> {
         let mut kept = Vec::new();
         let mut own = Vec::new();
         for (vdi, record) in self.loaded.disks() {
-            match judge.keeps(vdi, record) {
+            match self.still_keeps(&judge, vdi, record).await? {
                 None => own.push((vdi, record)),
-                Some(reason) => {
+                Some(disk) => {
                     self.site.recheck().await?;
                     self.detach(vdi).await?;
-                    kept.push(KeptDisk::new(record, reason));
+                    kept.push(disk);
                 }
             }
         }
@@ -104,6 +104,20 @@ impl Removal<'_> {
         kept.extend(try_join_all(destroyed).await?.into_iter().flatten());
         kept.extend(self.stray_drive(&judge).await?);
         Ok(kept)
+    }
+
+    /// Says why a disk is kept. It is looked at again first: what held it when it was read may have let go of it.
+    async fn still_keeps(
+        &self,
+        judge: &Judge<'_>,
+        vdi: &Ref<Vdi>,
+        record: &VdiRecord,
+    ) -> Result<Option<KeptDisk>, Error> {
+        if judge.keeps(vdi, record).is_none() {
+            return Ok(None);
+        }
+        let now = self.site.look(&self.loaded.name(), vdi, &record.vbds).await?;
+        Ok(now.and_then(|now| Some(KeptDisk::new(&now, judge.keeps(vdi, &now)?))))
     }
 
     /// Removes a config drive that hangs on nothing: whoever made it died, or gave up, before it was attached. It is looked for behind

@@ -110,7 +110,12 @@ impl Site<'_> {
 
     /// Looks at a disk again; `None` when it is gone. Drives that control domains have got since are left out: the pool plugs a
     /// disk there for a moment, to copy it or to back it up, and says itself that it is in use.
-    async fn look(&self, vm: &VmName, vdi: &Ref<Vdi>, known: &[Ref<Vbd>]) -> Result<Option<VdiRecord>, Error> {
+    pub(super) async fn look(
+        &self,
+        vm: &VmName,
+        vdi: &Ref<Vdi>,
+        known: &[Ref<Vbd>],
+    ) -> Result<Option<VdiRecord>, Error> {
         let failed = call("looking at a disk again", vm);
         let mut now = match self.client.vdi().record(vdi).await {
             Ok(record) => record,
