@@ -18,6 +18,8 @@ use crate::pool::{Fabric, Member};
 
 /// How long a reader waits for its own writes to be in the picture. After that the picture is made anew.
 const CATCH_UP: Duration = Duration::from_secs(5);
+/// How long a reader waits for the picture to be made. A pool whose events never come would keep it waiting for ever.
+const FILL: Duration = Duration::from_secs(120);
 /// How often a reader looks again whose picture was lost or is behind. A pool that is read anew time and again is told of.
 const TURNS: u32 = 6;
 
@@ -72,8 +74,12 @@ impl Live {
             Freshness::Seen => 0,
             Freshness::OwnWrites => member.writes(),
         };
+        let unsteady = || Error::Unsteady {
+            pool: member.name().to_owned(),
+        };
         for _ in 0..TURNS {
-            self.filled(member).await?;
+            let filled = tokio::time::timeout(FILL, self.filled(member));
+            filled.await.map_err(|_| unsteady())??;
             match self.peek(|inventory| (inventory.writes >= wanted).then(|| see(inventory))) {
                 Some(Some(seen)) => return Ok(seen),
                 Some(None) => self.catch_up(member, wanted).await?,
@@ -81,9 +87,7 @@ impl Live {
                 None => {}
             }
         }
-        Err(Error::Unsteady {
-            pool: member.name().to_owned(),
-        })
+        Err(unsteady())
     }
 
     /// Looks at the picture if there is one that holds all own writes; asks nobody.
