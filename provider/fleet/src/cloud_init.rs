@@ -73,11 +73,14 @@ impl CloudInit {
         if let Some(network_config) = &self.network_config {
             put("network-config", network_config.expose())?;
         }
-        // The last one, and never empty nor zero: so nothing that means something lies behind the last byte that is not zero.
+        // The last one, and never empty nor zero: so nothing that means something lies on the pages behind it.
         put("meta-data", &meta_data(vm, name))?;
         drive.unmount()?;
-        let used = volume.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        volume.truncate(used.next_multiple_of(PAGE));
+        let empty = volume
+            .rchunks_exact(PAGE)
+            .take_while(|page| **page == [0; PAGE])
+            .count();
+        volume.truncate(volume.len() - empty * PAGE);
         Ok(volume.into())
     }
 }
