@@ -99,6 +99,8 @@ pub enum FaultKind {
     CutAfter,
     /// Never answers and never acts.
     Hang,
+    /// Acts, and never answers.
+    HangAfter,
     /// Answers HTTP 500 without acting.
     Http500,
     /// Answers HTTP 200 with this body without acting.

@@ -104,6 +104,11 @@ async fn suffer(
         }
         Some(FaultKind::CutBefore) => Err(Cut),
         Some(FaultKind::CutAfter) => answer(server, asked, Write::Well).await.and(Err(Cut)),
+        Some(FaultKind::HangAfter) => {
+            let answered = answer(server, asked, Write::Well).await;
+            server.hang(index).await;
+            answered.and(Err(Cut))
+        }
         Some(FaultKind::Restart) => {
             toolstack::restart(pool);
             Err(Cut)

@@ -119,6 +119,7 @@ struct Job {
 enum After {
     Send,
     Cut,
+    Hang,
     Truncate(u64),
     Halve,
     Replace(Failure),
@@ -184,7 +185,7 @@ impl Job {
                 outcome: answer.outcome.map(half),
                 ..answer
             },
-            After::Send | After::Cut | After::Truncate(_) | After::Restart => answer,
+            After::Send | After::Cut | After::Hang | After::Truncate(_) | After::Restart => answer,
         };
         if hooks.is_held_at(index, HoldPoint::After) {
             pool.clock.park(hooks.pass(index, HoldPoint::After)).await;
@@ -200,6 +201,11 @@ impl Job {
         }
         match after {
             After::Cut => {
+                hooks.end(index, pool.clock.real_us(), 0, "CUT");
+                Err(Cut)
+            }
+            After::Hang => {
+                self.server.hang(index).await;
                 hooks.end(index, pool.clock.real_us(), 0, "CUT");
                 Err(Cut)
             }
@@ -269,6 +275,7 @@ impl Job {
             FaultKind::ErrorAfter { code, params } => Ok(After::Replace(Failure::injected(code, params))),
             FaultKind::CutBefore => Err(("CUT".to_owned(), Err(Cut))),
             FaultKind::CutAfter => Ok(After::Cut),
+            FaultKind::HangAfter => Ok(After::Hang),
             FaultKind::Hang => {
                 self.server.hang(index).await;
                 Err(("CUT".to_owned(), Err(Cut)))
