@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fleet::{Fleet, FleetConfig, Knock, PoolSettings};
@@ -18,49 +19,60 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use xenapi::{Limits, PoolConfig};
 
-/// How much faster than in a real lab everything goes.
-const SPEED: f64 = 2000.0;
 /// How far the pool's clock is behind until the reaper comes: later than every lease that a case begins.
 const BEHIND: SignedDuration = SignedDuration::from_hours(25);
-/// Real time without a request after which time flies.
-const STILL: Duration = Duration::from_millis(2);
-/// How far it jumps at first, and at most.
-const FIRST_STEP: Duration = Duration::from_millis(20);
-const LONGEST_STEP: Duration = Duration::from_secs(5);
-/// Generous: a loaded machine is no reason to fail.
-const QUIET: Duration = Duration::from_secs(60);
+/// Between two looks whether the pool is at anything still.
+const LOOK: Duration = Duration::from_millis(250);
+/// How many requests are told of where no end comes.
+const LAST: usize = 12;
+/// Longer than anything takes that a pool does by itself.
+const QUIET: Duration = Duration::from_secs(1800);
 
 pub(crate) const POOL: &str = "lab1";
 
 /// A pool that starts each case as it was prepared.
 pub(crate) struct Lab {
     pub(crate) control: Control,
-    behind: std::sync::Mutex<SignedDuration>,
+    /// What the pool's clock showed at the start.
+    began: Timestamp,
+    behind: Mutex<SignedDuration>,
+    /// Says whether the ports of guests answer.
+    doors: Arc<Doors>,
     _simulator: Simulator,
 }
 
-/// All ports of all guests answer.
-struct Open;
+/// The ports of all guests.
+#[derive(Default)]
+pub(crate) struct Doors {
+    are_shut: AtomicBool,
+}
 
-impl Knock for Open {
+impl Knock for Doors {
     fn knock(&self, _at: SocketAddr) -> BoxFuture<'_, bool> {
-        Box::pin(std::future::ready(true))
+        Box::pin(std::future::ready(!self.are_shut.load(Ordering::Relaxed)))
     }
 }
 
 impl Lab {
+    /// A pool on the clock of the runtime, which is paused: it jumps to what is due next whenever nobody has anything to do.
     pub(crate) async fn new() -> Self {
         let options = Options {
-            clock: ClockMode::Scaled(SPEED),
+            clock: ClockMode::Runtime,
             control: None,
         };
         let world = World::from_hcl(include_str!("small.hcl")).unwrap();
         let simulator = Simulator::start(world, options).await.unwrap();
-        let lab = Self {
+        let mut lab = Self {
             control: simulator.control(),
-            behind: std::sync::Mutex::default(),
+            began: Timestamp::UNIX_EPOCH,
+            behind: Mutex::default(),
+            doors: Arc::default(),
             _simulator: simulator,
         };
+        let hosts = lab.call("host.get_all", json!([])).await;
+        let shown = lab.call("host.get_servertime", json!([hosts[0]])).await;
+        let passed = SignedDuration::try_from(lab.control.now()).unwrap();
+        lab.began = time(&shown) - passed;
         lab.set_clock(BEHIND);
         lab
     }
@@ -77,7 +89,8 @@ impl Lab {
 
     /// What the pool's clock shows.
     pub(crate) fn now(&self) -> Timestamp {
-        Timestamp::now() - *self.behind.lock().unwrap()
+        let passed = SignedDuration::try_from(self.control.now()).unwrap();
+        self.began + passed - *self.behind.lock().unwrap()
     }
 
     /// Remembers how everything is now.
@@ -86,19 +99,26 @@ impl Lab {
     }
 
     /// Makes everything as it was remembered, and the clock what it was.
-    pub(crate) fn rewind(&self, clock: Clock) {
+    pub(crate) async fn rewind(&self, clock: Clock) {
         self.control.roll_back(POOL).unwrap();
         self.remember();
         match clock {
             Clock::Behind => self.set_clock(BEHIND),
             Clock::Later => self.later(),
         }
+        // The connections that this cut come to their end before they are forgotten.
+        tokio::time::sleep(LOOK).await;
+        self.control.reset_requests();
+    }
+
+    pub(crate) fn shut_ports(&self, are_shut: bool) {
+        self.doors.are_shut.store(are_shut, Ordering::Relaxed);
     }
 
     /// Another process of the provider.
-    pub(crate) fn fleet(&self) -> Arc<Fleet> {
+    pub(crate) fn fleet(&self, template: &str) -> Arc<Fleet> {
         let settings = PoolSettings {
-            templates: [("debian12".to_owned(), "tmpl-debian12".to_owned())].into(),
+            templates: [("debian12".to_owned(), template.to_owned())].into(),
             ..PoolSettings::new(self.connection("dynvm-provider/0.1.0"))
         };
         let config = FleetConfig {
@@ -108,7 +128,7 @@ impl Lab {
             owner: "ci/nightly".to_owned(),
             version: "0.1.0".to_owned(),
         };
-        Fleet::with_knock(config, Arc::new(Open))
+        Fleet::with_knock(config, Arc::clone(&self.doors) as Arc<dyn Knock>)
     }
 
     /// Another process of the reaper, which remembers nothing; its memory lasts as long as the folder.
@@ -152,7 +172,7 @@ impl Lab {
     pub(crate) async fn until_quiet(&self, strays: usize) -> Result<(), String> {
         let quiet = async {
             while self.is_busy(strays).await {
-                tokio::time::sleep(STILL).await;
+                tokio::time::sleep(LOOK).await;
             }
         };
         match tokio::time::timeout(QUIET, quiet).await {
@@ -170,12 +190,20 @@ impl Lab {
     }
 
     /// Requests that the pool is at, long polls and those that nobody will ever answer apart.
-    fn open(&self) -> Vec<RequestRecord> {
+    pub(crate) fn open(&self) -> Vec<RequestRecord> {
         let mut records = self.control.requests();
         records.retain(|request| {
             request.ended_us.is_none() && request.method != "event.from" && request.outcome != "HANGING"
         });
         records
+    }
+
+    /// What was asked last, for whoever looks for an end that does not come.
+    pub(crate) fn last_requests(&self) -> String {
+        let records = self.control.requests();
+        let last = records.iter().rev().take(LAST).rev();
+        last.map(|record| format!("{} {}, ", record.method, record.outcome))
+            .collect()
     }
 
     /// Tasks that have not ended.
@@ -185,29 +213,6 @@ impl Lab {
         tasks.retain(|_, task| ["pending", "cancelling"].iter().any(|&open| task["status"] == open));
         tasks
     }
-
-    /// Lets time fly while everybody waits for it: limits, backoffs and the pool's own latencies cost nothing. It never jumps while the pool
-    /// is at a request, so that no answer comes late by this.
-    pub(crate) async fn hasten(&self) {
-        let mut seen = (0, 0);
-        let mut step = FIRST_STEP;
-        loop {
-            tokio::time::sleep(STILL).await;
-            let records = self.control.requests();
-            let now = (
-                self.control.request_index(),
-                records.iter().filter(|request| request.ended_us.is_some()).count(),
-            );
-            if now != seen || !self.open().is_empty() {
-                (seen, step) = (now, FIRST_STEP);
-                continue;
-            }
-            tokio::time::pause();
-            tokio::time::advance(step).await;
-            tokio::time::resume();
-            step = (step * 2).min(LONGEST_STEP);
-        }
-    }
 }
 
 /// Whether the pool works on anything.
@@ -216,6 +221,13 @@ fn has_operations(world: &Json) -> bool {
     let rows = classes.flat_map(|rows| rows.as_object().unwrap().values());
     let mut operations = rows.filter_map(|row| row["current_operations"].as_object());
     operations.any(|operations| !operations.is_empty())
+}
+
+/// A time as the pool writes it.
+fn time(shown: &Json) -> Timestamp {
+    let shown = shown.as_str().unwrap();
+    let whole = jiff::civil::DateTime::strptime("%Y%m%dT%H:%M:%SZ", shown).unwrap();
+    whole.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp()
 }
 
 /// When a case begins, by the pool's clock.

@@ -3,27 +3,27 @@
 //! A [`State`] is what a state file holds: it changes by what an operation answers, never by what is really in the pool.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fleet::{
-    Changes, CloudInit, CreateFailure, Error, Family, Fleet, Image, Power, PowerState, ReservationKey, ReservationSpec,
+    Changes, CloudInit, CreateFailure, Error, Family, Image, Power, PowerState, ReservationKey, ReservationSpec,
     Reshape, Server, ServerSpec, WaitPolicy,
 };
 use reaper::once::Ending;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use crate::lab::{Clock, Lab};
+use crate::obstacle::Obstacle;
+use crate::process::Process;
 
 /// How long an operation may take.
 const PATIENCE: Duration = Duration::from_secs(300);
 const HOUR: Duration = Duration::from_secs(3600);
-/// How long a reaper that ends tries to log out.
-const LOGOUT: Duration = Duration::from_secs(2);
 
 /// What is done while faults strike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Operation {
     /// A server with a config drive, ports that are waited for, and its disks where the template's are.
     Create,
@@ -63,9 +63,24 @@ pub(crate) struct Failure {
     pub(crate) text: String,
     /// It says that something may be there of which the state file knows nothing.
     pub(crate) tells_of_more: bool,
+    /// The caller has given it up.
+    pub(crate) is_given_up: bool,
 }
 
 impl Operation {
+    pub(crate) const ALL: [Self; 10] = [
+        Operation::Create,
+        Operation::Copy,
+        Operation::Read,
+        Operation::Resize,
+        Operation::Suspend,
+        Operation::Move,
+        Operation::Renew,
+        Operation::Delete,
+        Operation::Reap,
+        Operation::Reserve,
+    ];
+
     /// When it begins.
     pub(crate) fn clock(self) -> Clock {
         match self {
@@ -84,6 +99,7 @@ impl Operation {
 
     /// Makes what it works on.
     pub(crate) async fn prepare(self, lab: &Lab) -> State {
+        let by = &Process::new(lab);
         let mut state = State::default();
         match self {
             Operation::Create | Operation::Copy | Operation::Reserve => {}
@@ -92,9 +108,9 @@ impl Operation {
             | Operation::Suspend
             | Operation::Move
             | Operation::Renew
-            | Operation::Delete => self.create(lab, &mut state).await.unwrap(),
+            | Operation::Delete => self.create(by, &mut state).await.unwrap(),
             Operation::Reap => {
-                self.create(lab, &mut state).await.unwrap();
+                self.create(by, &mut state).await.unwrap();
                 // No state file is left.
                 state = State::default();
                 leave_behind(lab).await;
@@ -104,21 +120,21 @@ impl Operation {
     }
 
     /// Does it.
-    pub(crate) async fn act(self, lab: &Lab, state: &mut State) -> Result<(), Failure> {
+    pub(crate) async fn act(self, by: &Process<'_>, state: &mut State) -> Result<(), Failure> {
         match self {
-            Operation::Create | Operation::Copy => self.create(lab, state).await,
-            Operation::Read => self.read(lab, state).await.map(|_| ()),
+            Operation::Create | Operation::Copy => self.create(by, state).await,
+            Operation::Read => self.read(by, state).await.map(|_| ()),
             Operation::Resize | Operation::Suspend | Operation::Move | Operation::Renew => {
-                self.update(lab, state, self.changes()).await
+                self.update(by, state, self.changes()).await
             }
-            Operation::Delete => delete(lab, state).await,
-            Operation::Reap => reap(lab).await,
-            Operation::Reserve => reserve(lab, state).await,
+            Operation::Delete => delete(by, state).await,
+            Operation::Reap => reap(by).await,
+            Operation::Reserve => reserve(by, state).await,
         }
     }
 
     /// What a later run makes of what the state file holds: the world becomes what was asked for.
-    pub(crate) async fn again(self, lab: &Lab, state: &mut State) -> Result<(), Failure> {
+    pub(crate) async fn again(self, by: &Process<'_>, state: &mut State) -> Result<(), Failure> {
         match self {
             Operation::Create
             | Operation::Copy
@@ -126,31 +142,31 @@ impl Operation {
             | Operation::Resize
             | Operation::Suspend
             | Operation::Move
-            | Operation::Renew => self.apply(lab, state).await,
-            Operation::Delete => delete(lab, state).await,
-            Operation::Reap => reap(lab).await,
-            Operation::Reserve if state.reservation.is_none() => reserve(lab, state).await,
+            | Operation::Renew => self.apply(by, state).await,
+            Operation::Delete => delete(by, state).await,
+            Operation::Reap => reap(by).await,
+            Operation::Reserve if state.reservation.is_none() => reserve(by, state).await,
             Operation::Reserve => Ok(()),
         }
     }
 
-    async fn apply(self, lab: &Lab, state: &mut State) -> Result<(), Failure> {
+    async fn apply(self, by: &Process<'_>, state: &mut State) -> Result<(), Failure> {
         if state.server.as_ref().is_some_and(|held| held.is_tainted) {
-            delete(lab, state).await?;
+            delete(by, state).await?;
         }
         let present = match state.server {
-            Some(_) => self.read(lab, state).await?,
+            Some(_) => self.read(by, state).await?,
             None => None,
         };
         match present {
-            None => self.create(lab, state).await?,
+            None => self.create(by, state).await?,
             Some(server) if self.is_met(&server) => return Ok(()),
             Some(_) => {}
         }
-        if self.read(lab, state).await?.is_none_or(|server| !self.is_met(&server)) {
-            self.update(lab, state, self.changes()).await?;
+        if self.read(by, state).await?.is_none_or(|server| !self.is_met(&server)) {
+            self.update(by, state, self.changes()).await?;
         }
-        match self.read(lab, state).await? {
+        match self.read(by, state).await? {
             Some(server) if self.is_met(&server) => Ok(()),
             other => Err(failure(format!("not what was asked for: {other:#?}"))),
         }
@@ -215,11 +231,15 @@ impl Operation {
         wanted
     }
 
-    async fn create(self, lab: &Lab, state: &mut State) -> Result<(), Failure> {
-        let fleet = lab.fleet();
-        let spec = self.spec();
-        let made = fleet.create(spec, CancellationToken::new(), &|_| {}).await;
-        leave(&fleet).await;
+    async fn create(self, by: &Process<'_>, state: &mut State) -> Result<(), Failure> {
+        let fleet = by.fleet();
+        if by.faces(Obstacle::Line) {
+            let (fleet, spec, cancel) = (Arc::clone(&fleet), self.spec(), by.cancel.clone());
+            tokio::spawn(async move { fleet.create(spec, cancel, &|_| {}).await.is_ok() });
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let made = fleet.create(self.spec(), by.cancel.clone(), &|_| {}).await;
+        by.leaves(&fleet).await;
         let (server, failure) = match made {
             Ok(server) => (Some((server, false)), None),
             Err(CreateFailure { error, left }) => (left.map(|server| (server, true)), Some(error)),
@@ -259,13 +279,18 @@ impl Operation {
     }
 
     /// Reads the server in the state file; one that is gone leaves it.
-    async fn read(self, lab: &Lab, state: &mut State) -> Result<Option<Server>, Failure> {
+    async fn read(self, by: &Process<'_>, state: &mut State) -> Result<Option<Server>, Failure> {
         let Some(held) = &state.server else {
             return Ok(None);
         };
-        let fleet = lab.fleet();
-        let read = fleet.read(&held.server.key()).await;
-        leave(&fleet).await;
+        let fleet = by.fleet();
+        let key = held.server.key();
+        let read = tokio::select! {
+            // As whoever calls for Terraform gives it up.
+            () = by.cancel.cancelled() => Err(Error::Cancelled { left: None }),
+            read = fleet.read(&key) => read,
+        };
+        by.leaves(&fleet).await;
         let read = read.map_err(|error| told(&error))?;
         if read.is_none() {
             state.server = None;
@@ -273,12 +298,12 @@ impl Operation {
         Ok(read)
     }
 
-    async fn update(self, lab: &Lab, state: &State, changes: Changes) -> Result<(), Failure> {
+    async fn update(self, by: &Process<'_>, state: &State, changes: Changes) -> Result<(), Failure> {
         let held = state.server.as_ref().unwrap();
-        let fleet = lab.fleet();
+        let fleet = by.fleet();
         let key = held.server.key();
-        let updated = fleet.update(&key, changes, PATIENCE, CancellationToken::new()).await;
-        leave(&fleet).await;
+        let updated = fleet.update(&key, changes, PATIENCE, by.cancel.clone()).await;
+        by.leaves(&fleet).await;
         match updated {
             Ok(updated) if self.is_met(&updated.server) => Ok(()),
             Ok(updated) => Err(failure(format!("answered with something else: {:#?}", updated.server))),
@@ -289,12 +314,12 @@ impl Operation {
 
 impl State {
     /// Ends everything that it holds.
-    pub(crate) async fn destroy(&mut self, lab: &Lab) -> Result<(), Failure> {
-        delete(lab, self).await?;
+    pub(crate) async fn destroy(&mut self, by: &Process<'_>) -> Result<(), Failure> {
+        delete(by, self).await?;
         if let Some(key) = &self.reservation {
-            let fleet = lab.fleet();
+            let fleet = by.fleet();
             let released = fleet.release(key).await;
-            leave(&fleet).await;
+            by.leaves(&fleet).await;
             released.map_err(|error| told(&error))?;
             self.reservation = None;
         }
@@ -302,16 +327,11 @@ impl State {
     }
 }
 
-/// A process of the provider ends.
-async fn leave(fleet: &Fleet) {
-    fleet.settle().await;
-    fleet.logout().await;
-}
-
 fn failure(text: String) -> Failure {
     Failure {
         text,
         tells_of_more: false,
+        is_given_up: false,
     }
 }
 
@@ -319,6 +339,7 @@ fn told(error: &Error) -> Failure {
     Failure {
         text: error.to_string(),
         tells_of_more: matches!(error, Error::CloneUnknown { .. } | Error::NotUndone { .. }),
+        is_given_up: error.is_cancelled(),
     }
 }
 
@@ -332,14 +353,14 @@ fn wait() -> WaitPolicy {
     }
 }
 
-async fn delete(lab: &Lab, state: &mut State) -> Result<(), Failure> {
+async fn delete(by: &Process<'_>, state: &mut State) -> Result<(), Failure> {
     let Some(held) = &state.server else {
         return Ok(());
     };
-    let fleet = lab.fleet();
+    let fleet = by.fleet();
     let key = held.server.key();
-    let deleted = fleet.delete(&key, PATIENCE, CancellationToken::new()).await;
-    leave(&fleet).await;
+    let deleted = fleet.delete(&key, PATIENCE, by.cancel.clone()).await;
+    by.leaves(&fleet).await;
     let report = deleted.map_err(|error| told(&error))?;
     state.server = None;
     if report.kept_disks.is_empty() {
@@ -349,28 +370,31 @@ async fn delete(lab: &Lab, state: &mut State) -> Result<(), Failure> {
     }
 }
 
-async fn reserve(lab: &Lab, state: &mut State) -> Result<(), Failure> {
+async fn reserve(by: &Process<'_>, state: &mut State) -> Result<(), Failure> {
+    let (servers, queue) = if by.faces(Obstacle::FullPool) {
+        (1000, PATIENCE)
+    } else {
+        (3, Duration::ZERO)
+    };
     let spec = ReservationSpec {
         each: Operation::Reserve.spec().wish(),
-        servers: 3,
+        servers,
         ttl: HOUR,
-        queue: Duration::ZERO,
+        queue,
     };
-    let fleet = lab.fleet();
-    let reserved = fleet.reserve(spec, CancellationToken::new()).await;
-    leave(&fleet).await;
+    let fleet = by.fleet();
+    let reserved = fleet.reserve(spec, by.cancel.clone()).await;
+    by.leaves(&fleet).await;
     state.reservation = Some(reserved.map_err(|error| told(&error))?.key);
     Ok(())
 }
 
 /// One run of a reaper that remembers nothing.
-pub(crate) async fn reap(lab: &Lab) -> Result<(), Failure> {
+pub(crate) async fn reap(by: &Process<'_>) -> Result<(), Failure> {
     let memory = tempfile::tempdir().unwrap();
-    let reaper = lab.reaper(&memory);
+    let reaper = by.reaper(&memory);
     let done = reaper.run(&()).await;
-    for client in &reaper.clients {
-        client.logout(LOGOUT).await;
-    }
+    by.reaper_leaves(&reaper).await;
     match Ending::of(&done) {
         Ending::Done => Ok(()),
         ending @ (Ending::Partly | Ending::HeldBack | Ending::Unreachable) => {

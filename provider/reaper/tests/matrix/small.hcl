@@ -1,3 +1,6 @@
+latencies {
+  vdi_copy_ms_per_gib = 500
+}
 pool "lab1" {
   host "xen11" {
     cpus       = 32
@@ -32,6 +35,15 @@ pool "lab1" {
       boot_seconds = 6
       dhcp_seconds = 0
       os_version   = "Debian GNU/Linux 12 (bookworm)"
+    }
+  }
+  template "tmpl-silent" {
+    cpus       = 2
+    memory_mib = 2048
+    disks_gib  = [20]
+    networks   = ["lab-net"]
+    guest {
+      never = true
     }
   }
   vm "foreign" {
