@@ -52,7 +52,7 @@ impl Error {
             Error::NoLongerDue { .. } => "No longer due",
             Error::Promised { .. } => "Server is wanted",
             Error::DiskHeld { .. } => "Disk is held",
-            Error::Cancelled { .. } => "Cancelled",
+            Error::Cancelled { .. } | Error::CloneGivenUp { .. } => "Cancelled",
             Error::NotTakenBack { error, .. }
             | Error::NotUndone { error, .. }
             | Error::PutBack { error, .. }
@@ -120,7 +120,8 @@ impl Error {
             | Error::NoLongerDue { .. }
             | Error::Promised { .. }
             | Error::DiskHeld { .. }
-            | Error::Cancelled { .. } => Subject::None,
+            | Error::Cancelled { .. }
+            | Error::CloneGivenUp { .. } => Subject::None,
         }
     }
 
@@ -186,6 +187,9 @@ impl Error {
             }
             Error::DiskHeld { .. } => "Release the disk, then destroy again.".into(),
             Error::Cancelled { left: None } => String::new(),
+            Error::CloneGivenUp { .. } => {
+                "If the clone is made it falls under its creation lease, and a reaper removes it.".into()
+            }
             Error::Cancelled { left: Some(_) } => {
                 "It is in the state, tainted; without that it falls under its creation lease.".into()
             }
@@ -235,7 +239,8 @@ impl Error {
             | Error::Promised { .. }
             | Error::DiskHeld { .. }
             | Error::ChangedInPart { .. }
-            | Error::Cancelled { .. } => None,
+            | Error::Cancelled { .. }
+            | Error::CloneGivenUp { .. } => None,
         }
     }
 }

@@ -339,6 +339,14 @@ pub enum Error {
         /// The VM that exists all the same.
         left: Option<VmName>,
     },
+    /// The caller ended a creation before its clone was answered.
+    #[error("cancelled while the clone {birth_name:?} in pool {pool:?} was being made")]
+    CloneGivenUp {
+        /// The pool.
+        pool: String,
+        /// The name that the clone has, if it comes to be.
+        birth_name: String,
+    },
     /// An operation failed, and so did the removal of what it had made.
     #[error("{error}; what had been made{vm} was not removed: {undo}")]
     NotUndone {
@@ -405,6 +413,6 @@ impl Error {
 
     /// Says whether the caller ended the operation.
     pub fn is_cancelled(&self) -> bool {
-        matches!(self, Error::Cancelled { .. })
+        matches!(self, Error::Cancelled { .. } | Error::CloneGivenUp { .. })
     }
 }

@@ -165,8 +165,15 @@ async fn answer(plan: &Plan, name: &str) -> Result<Result<Ref<Vm>, xenapi::Error
         answer = &mut asked => Ok(answer),
         () = plan.bounds.cancel.cancelled() => match tokio::time::timeout(ANSWER, &mut asked).await {
             Ok(answer) => Ok(answer),
-            Err(_) => Err(Error::Cancelled { left: None }),
+            Err(_) => Err(given_up(plan, name)),
         },
+    }
+}
+
+fn given_up(plan: &Plan, name: &str) -> Error {
+    Error::CloneGivenUp {
+        pool: plan.pool().to_owned(),
+        birth_name: name.to_owned(),
     }
 }
 
@@ -193,7 +200,7 @@ async fn look_for(plan: &Plan, name: &str, cause: &xenapi::Error) -> Result<Fate
     while Instant::now() < until {
         let look = tokio::select! {
             biased;
-            () = plan.bounds.cancel.cancelled() => return Err(Error::Cancelled { left: None }),
+            () = plan.bounds.cancel.cancelled() => return Err(given_up(plan, name)),
             look = client.vm().records_where(&filter) => look,
         };
         if let Ok(found) = look {
@@ -211,7 +218,7 @@ async fn look_for(plan: &Plan, name: &str, cause: &xenapi::Error) -> Result<Fate
         let again = (Instant::now() + LOOK_AGAIN).min(until);
         tokio::select! {
             biased;
-            () = plan.bounds.cancel.cancelled() => return Err(Error::Cancelled { left: None }),
+            () = plan.bounds.cancel.cancelled() => return Err(given_up(plan, name)),
             () = appearance(&mut events, name, again) => {}
             () = tokio::time::sleep_until(again) => {}
         }

@@ -320,7 +320,7 @@ async fn cancelled_while_cloning(lab: &Lab, milliseconds: u64) -> fleet::CreateF
 async fn an_interrupted_clone_is_named_and_goes_with_its_disks() {
     let lab = Lab::small().await;
     let before = world(&lab);
-    let left = cancelled_while_cloning(&lab, 100_000).await.left.unwrap();
+    let left = cancelled_while_cloning(&lab, 40_000).await.left.unwrap();
     assert!(is_attributed(&lab.traces().await[0]));
     let report = lab.delete(&left).await.unwrap();
     assert!(report.kept_disks.is_empty(), "{report:?}");
@@ -332,10 +332,15 @@ async fn a_clone_that_outlives_its_creator_has_a_birth_name() {
     let lab = Lab::small().await;
     let failure = cancelled_while_cloning(&lab, 500_000).await;
     assert!(failure.left.is_none());
+    let Error::CloneGivenUp { birth_name, .. } = &failure.error else {
+        panic!("the clone is not named: {}", failure.error);
+    };
     while lab.traces().await.is_empty() {
         tokio::task::yield_now().await;
     }
-    assert!(is_attributed(&lab.traces().await[0]));
+    let clone = &lab.traces().await[0];
+    assert!(is_attributed(clone));
+    assert_eq!(clone["name_label"], json!(birth_name));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
