@@ -3,6 +3,7 @@
 //! A [`scene::Scene`] is a pool that is prepared for one operation; it can be begun again and again. Whatever befalls a run, all that is
 //! there afterwards says until when it may be; another apply makes the world what was asked for, and finds nothing more to do; a destroy,
 //! with the reaper when the time has come, makes it what it was before.
+#![expect(clippy::print_stderr, reason = "what was run, and what was left out, is told")]
 
 mod faults;
 mod killed;
