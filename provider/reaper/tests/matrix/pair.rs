@@ -96,7 +96,7 @@ pub(crate) fn second(records: &[RequestRecord], first: &Strike, number: u64) -> 
     let is_first = |request: &Request| request.method == first.request.method && request.before == first.request.before;
     let at = requests.iter().position(is_first)?;
     let mut after = requests.get(at + 1..)?;
-    if dice.next() % 2 == 0 {
+    if dice.next().is_multiple_of(2) {
         after = after.get(..NEAR).unwrap_or(after);
     }
     let request = dice.one_of(after)?.clone();
@@ -105,7 +105,7 @@ pub(crate) fn second(records: &[RequestRecord], first: &Strike, number: u64) -> 
     Some(Second {
         skip: request.before - taken,
         strike: Strike {
-            lasts: dice.next() % 2 == 0,
+            lasts: dice.next().is_multiple_of(2),
             fault: dice.fault(&request),
             request,
         },
