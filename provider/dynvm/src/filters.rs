@@ -4,8 +4,11 @@ use cty::{Type, Value};
 use engine::diagnostics::{Diagnostic, Diagnostics};
 use engine::rule::Rule;
 use engine::schema::Attribute;
-use fleet::{ListFilter, PowerState};
+use fleet::{ListFilter, PowerState, Server};
 use regex::Regex;
+
+use crate::diagnose;
+use crate::settings::SharedSettings;
 
 /// The table.
 pub(crate) fn table() -> Vec<Attribute> {
@@ -40,11 +43,17 @@ pub(crate) fn table() -> Vec<Attribute> {
     ]
 }
 
-/// The filter that a configuration asks for.
+/// The servers that a configuration asks for.
 ///
 /// # Errors
-/// If a pattern is no regular expression.
-pub(crate) fn read(config: &Value) -> Result<ListFilter, Diagnostics> {
+/// If a filter is none, or a pool cannot be asked: half a list would be taken for the whole.
+pub(crate) async fn servers(settings: &SharedSettings, config: &Value) -> Result<Vec<Server>, Diagnostics> {
+    let lab = settings.lab()?;
+    let found = lab.fleet.list(&read(config)?).await;
+    found.map_err(|error| diagnose::error(&error).into())
+}
+
+fn read(config: &Value) -> Result<ListFilter, Diagnostics> {
     let text = |name: &str| config.get(name).as_str().map(str::to_owned);
     let name_regex = text("name_regex")
         .map(|pattern| Regex::new(&pattern))

@@ -7,8 +7,8 @@ use engine::schema::{Attribute, Schema};
 use plugin::provider::{Context, DataAnswer, DataSource};
 
 use super::columns;
+use crate::filters;
 use crate::settings::SharedSettings;
-use crate::{diagnose, filters};
 
 /// The data source.
 pub(crate) struct ServersData {
@@ -25,12 +25,7 @@ impl ServersData {
     }
 
     async fn list(&self, config: &Value) -> Result<Value, Diagnostics> {
-        let lab = self.settings.lab()?;
-        let servers = lab
-            .fleet
-            .list(&filters::read(config)?)
-            .await
-            .map_err(|error| diagnose::error(&error))?;
+        let servers = filters::servers(&self.settings, config).await?;
         Ok(config
             .clone()
             .with("servers", Value::list(servers.iter().map(columns::row))))

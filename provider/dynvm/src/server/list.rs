@@ -3,7 +3,6 @@
 //! It finds what the data source `dynvm_servers` finds, by the same filters; what it tells of each is what an import would bring into the state.
 
 use async_trait::async_trait;
-use cty::Value;
 use engine::diagnostics::Diagnostics;
 use engine::schema::Schema;
 use fleet::Server;
@@ -33,12 +32,6 @@ impl ServerList {
         }
     }
 
-    async fn found(&self, config: &Value) -> Result<Vec<Server>, Diagnostics> {
-        let lab = self.settings.lab()?;
-        let found = lab.fleet.list(&filters::read(config)?).await;
-        found.map_err(|error| diagnose::error(&error).into())
-    }
-
     fn listed(&self, server: &Server, with_state: bool) -> Listed {
         Listed {
             identity: identity::of(server.pool_uuid, server.id),
@@ -61,9 +54,9 @@ impl ListResource for ServerList {
     async fn list(&self, request: ListRequest, cx: &Context) -> Result<Vec<Listed>, Diagnostics> {
         let found = tokio::select! {
             () = cx.cancel.cancelled() => return Err(diagnose::interrupted("listing the servers")),
-            found = self.found(&request.config) => found?,
+            found = filters::servers(&self.settings, &request.config) => found?,
         };
-        let wanted = found.iter().take(request.limit);
-        Ok(wanted.map(|server| self.listed(server, request.with_state)).collect())
+        let listed = found.iter().map(|server| self.listed(server, request.with_state));
+        Ok(listed.collect())
     }
 }

@@ -41,11 +41,18 @@ impl Lab {
         Self::small_with(|world| world.pools.values_mut().for_each(|pool| pool.json_rpc = false)).await
     }
 
+    /// The same on the clock of the runtime, which a test may pause.
+    pub(crate) async fn in_virtual_time() -> Self {
+        let world = World::from_hcl(include_str!("small.hcl")).unwrap();
+        Self::on(world, ClockMode::Runtime).await
+    }
+
     pub(crate) async fn of(world: World) -> Self {
-        let options = Options {
-            clock: ClockMode::Scaled(SPEED),
-            control: None,
-        };
+        Self::on(world, ClockMode::Scaled(SPEED)).await
+    }
+
+    async fn on(world: World, clock: ClockMode) -> Self {
+        let options = Options { clock, control: None };
         let simulator = Simulator::start(world, options).await.unwrap();
         let settings: Vec<PoolSettings> = simulator.pools().into_iter().map(settings).collect();
         Self {

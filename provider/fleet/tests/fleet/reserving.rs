@@ -202,3 +202,53 @@ async fn each_pool_measures_a_new_time_by_its_own_clock() {
     let after = ends().await;
     assert!((before - after).abs() <= 5 && after > 250, "{before} and {after}");
 }
+
+/// Longer than anything that ends, in virtual time.
+const NEVER: Duration = Duration::from_secs(3600);
+
+#[tokio::test(start_paused = true)]
+async fn one_in_a_pool_that_tells_no_events_ends() {
+    for (heard, fault) in (0..4).flat_map(|heard| [FaultKind::Hang, FaultKind::CutBefore].map(|fault| (heard, fault))) {
+        let lab = Lab::in_virtual_time().await;
+        lab.control.fault(FaultRule {
+            skip: heard,
+            ..FaultRule::always("event.from", fault.clone())
+        });
+        let reserved = lab.fleet.reserve(room_for(1), CancellationToken::new());
+        let ended = tokio::time::timeout(NEVER, reserved).await;
+        assert!(ended.is_ok(), "{fault:?} of each call but the first {heard}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_is_given_up_says_so_and_what_it_came_to_is_read() {
+    for fault in [FaultKind::Hang, FaultKind::HangAfter] {
+        let lab = Lab::in_virtual_time().await;
+        let held = lab.fleet.reserve(room_for(1), CancellationToken::new()).await.unwrap();
+        lab.control.fault(FaultRule::once("pool.add_to_other_config", fault));
+        let cancel = CancellationToken::new();
+        let (asked, stop) = (lab.requests().len(), cancel.clone());
+        let gives_up = async {
+            while !lab.requests()[asked..]
+                .iter()
+                .any(|request| request.method == "pool.add_to_other_config")
+            {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            stop.cancel();
+            tokio::time::Instant::now()
+        };
+        let changing = lab
+            .fleet
+            .change_reservation(&held.key, room_for(1).each, for_servers(2), cancel);
+        let (failed, given_up) = tokio::join!(changing, gives_up);
+        assert!(given_up.elapsed() <= Duration::from_secs(1), "{:?}", given_up.elapsed());
+        let failure = failed.unwrap_err();
+        assert!(failure.error.is_cancelled(), "{}", failure.error);
+        lab.fleet.settle().await;
+        let now = lab.fleet.reservation(&held.key).await.unwrap().unwrap();
+        assert!([1, 2].contains(&now.placements["lab1"]), "{now:?}");
+        lab.fleet.release(&held.key).await.unwrap();
+        assert!(lab.fleet.reservation(&held.key).await.unwrap().is_none());
+    }
+}

@@ -37,8 +37,6 @@ pub struct ListRequest {
     pub config: Value,
     /// Whether the states are wanted too.
     pub with_state: bool,
-    /// How many are wanted at most.
-    pub limit: usize,
 }
 
 /// An object that was found.

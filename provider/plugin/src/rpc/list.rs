@@ -47,16 +47,14 @@ async fn answer(
 ) -> Result<Vec<list_resource::Event>, Diagnostics> {
     let list = served.list_resource(&request.type_name)?;
     let resource = served.resource(&request.type_name)?;
-    let limit = limit(request.limit);
     let wanted = ListRequest {
         config: filters(request.config.as_ref(), served, &request.type_name)?,
         with_state: request.include_resource_object,
-        limit,
     };
     let found = list.item.list(wanted, cx).await?;
     found
         .into_iter()
-        .take(limit)
+        .take(limit(request.limit))
         .map(|listed| event(resource, &request.type_name, listed))
         .collect()
 }
