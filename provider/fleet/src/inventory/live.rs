@@ -1,6 +1,7 @@
 //! Keeping the inventory: filled by whoever needs it first, followed by one task, read by all.
 //!
-//! It is followed patiently: as long as nobody waits for it to move on, it may lag some seconds behind the pool. A reader of own writes hurries it.
+//! It is followed patiently: as long as nobody waits for it to move on, it may lag some seconds behind the pool. A reader of own writes hurries what
+//! those change.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,10 +10,11 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use tokio::sync::watch;
-use xenapi::{Haste, Hurry, Loss, Notice, Ref, Subscription, Token, Vdi, VdiRecord};
+use xenapi::{Haste, Hurry, Loss, Notice, Ref, Token, Vdi, VdiRecord};
 
 use super::Inventory;
 use super::fill::fill;
+use super::following::Following;
 use crate::error::{Error, VmName};
 use crate::pool::{Fabric, Member};
 
@@ -234,7 +236,7 @@ async fn begin(member: Arc<Member>, serial: u64) -> Result<(), Error> {
 }
 
 /// Puts in what the pool tells, until something may have been missed.
-async fn follow(member: Arc<Member>, serial: u64, mut events: Subscription) {
+async fn follow(member: Arc<Member>, serial: u64, mut events: Following) {
     loop {
         let notice = events.next().await;
         let goes_on = match &mut *member.live.state() {

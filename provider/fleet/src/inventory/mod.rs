@@ -16,6 +16,7 @@
 mod births;
 mod disks;
 mod fill;
+mod following;
 mod groups;
 mod guests;
 mod live;
@@ -34,15 +35,6 @@ use self::guests::Guests;
 pub(crate) use self::servers::Servers;
 use crate::pool::{Fabric, Loaded};
 use crate::ticket::{Board, Served};
-
-/// What is followed besides the classes of the fabric.
-const OF_SERVERS: [EventClass; 5] = [
-    EventClass::Vm,
-    EventClass::VmGuestMetrics,
-    EventClass::Vbd,
-    EventClass::Vif,
-    EventClass::Vdi,
-];
 
 /// A picture of a pool.
 #[derive(Debug)]

@@ -23,7 +23,9 @@ use xenapi::{Endpoint, Host, Ref, Token, Uuid, Vm};
 
 pub(crate) use self::clock::{later, whole_seconds};
 pub(crate) use self::counter::{Answer, Around, Held, Request};
-pub(crate) use self::fabric::{CLASSES, Fabric, HostView};
+#[cfg(test)]
+pub(crate) use self::fabric::CLASSES;
+pub(crate) use self::fabric::{Fabric, HostView};
 pub(crate) use self::imagined::{Imagination, Imagined, Part};
 pub(crate) use self::ledger::{Ledger, Ours, Place, UnderWay};
 pub(crate) use self::loader::{Loaded, marks_of, related};

@@ -25,6 +25,7 @@ pub struct Interest {
 enum Tempo {
     #[default]
     Prompt,
+    OnCall,
     Patient,
 }
 
@@ -58,6 +59,13 @@ impl Interest {
 
     /// Some seconds late, as long as nobody [hurries](Haste::hurry): who keeps a picture for later need not hear of each change at once,
     /// and changes that are told together cost the pool one look.
+    #[must_use]
+    pub fn on_call(mut self) -> Self {
+        self.tempo = Tempo::OnCall;
+        self
+    }
+
+    /// Some seconds late, whoever else hurries.
     #[must_use]
     pub fn patient(mut self) -> Self {
         self.tempo = Tempo::Patient;
@@ -133,10 +141,12 @@ const CAPACITY: usize = 8192;
 pub(super) enum Urgency {
     /// It hears of a change as soon as it can be told.
     Prompt,
+    /// It is on call, and somebody waits for what it hears.
+    Hurried,
+    /// It is on call, and nobody does.
+    OnCall,
     /// It can wait.
     Patient,
-    /// It could wait, but somebody waits for what it hears.
-    Hurried,
 }
 
 pub(super) struct Mailbox {
@@ -214,8 +224,9 @@ impl Mailbox {
         let inner = self.inner();
         match (inner.interest.tempo, inner.hurries) {
             (Tempo::Prompt, _) => Urgency::Prompt,
-            (Tempo::Patient, 0) => Urgency::Patient,
-            (Tempo::Patient, _) => Urgency::Hurried,
+            (Tempo::OnCall, 0) => Urgency::OnCall,
+            (Tempo::OnCall, _) => Urgency::Hurried,
+            (Tempo::Patient, _) => Urgency::Patient,
         }
     }
 
@@ -345,7 +356,7 @@ impl fmt::Debug for Subscription {
     }
 }
 
-/// Hurries a [patient](Interest::patient) subscription.
+/// Hurries a subscription that is [on call](Interest::on_call); others are as prompt or patient as they are.
 #[derive(Clone)]
 pub struct Haste {
     mailbox: Arc<Mailbox>,
@@ -369,7 +380,7 @@ impl fmt::Debug for Haste {
     }
 }
 
-/// Somebody waits for what a patient subscription hears; ends when dropped.
+/// Somebody waits for what a subscription hears; ends when dropped.
 #[must_use = "the subscription is in a hurry only as long as this is held"]
 pub struct Hurry {
     mailbox: Arc<Mailbox>,

@@ -2,10 +2,11 @@
 //!
 //! ```text
 //!   subscribers                       the last answer to all is    what comes next
-//!   all prompt, or somebody hurries   however old                  a call for all
-//!   patient and prompt ones           younger than PATIENCE        a call for the prompt ones only; LONGEST ends it
-//!   patient ones only                 younger than PATIENCE        nothing, until it is that old
-//!   patient ones, prompt ones or not  older                        a call for all
+//!   all prompt, or hurried            however old                  a call for all
+//!   some patient or on call           older than PATIENCE          a call for all
+//!   the same, and some hurried        younger                      a call for the prompt ones and those on call; LONGEST ends it
+//!   the same, and some prompt         younger                      a call for the prompt ones only; LONGEST ends it
+//!   patient and on call only          younger                      nothing, until it is that old
 //! ```
 //! The pool keeps changes until they are asked for, so a pause loses none; but it remembers only the last 256 deletions of a class, so
 //! no pause is a long one.
@@ -16,8 +17,8 @@ use std::time::Duration;
 use super::EventClass;
 use super::mailbox::{Mailbox, Urgency};
 
-/// How late the patient hear. The records of hosts, SRs and networks list all guests, disks and NICs, and a busy pool changes them all
-/// the time: each call for them is answered at once, with many KiB.
+/// How late the patient hear, and those on call while nobody hurries them. The records of hosts, SRs and networks list all guests, disks and NICs,
+/// and a busy pool changes them all the time: each call for them is answered at once, with many KiB.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How late they hear when a call for the prompt ones is in flight for which nothing happens: to end it would cost a call more.
 const LONGEST: Duration = Duration::from_secs(15);
@@ -27,6 +28,8 @@ const LONGEST: Duration = Duration::from_secs(15);
 pub(super) enum Lane {
     /// Everybody.
     All,
+    /// All but the patient.
+    Near,
     /// Those only who hear of changes at once.
     Prompt,
 }
@@ -34,9 +37,10 @@ pub(super) enum Lane {
 impl Lane {
     /// Says whether a call for these serves a subscriber.
     pub(super) fn serves(self, urgency: Urgency) -> bool {
-        match (self, urgency) {
-            (Lane::All, _) | (Lane::Prompt, Urgency::Prompt) => true,
-            (Lane::Prompt, Urgency::Patient | Urgency::Hurried) => false,
+        match self {
+            Lane::All => true,
+            Lane::Near => urgency != Urgency::Patient,
+            Lane::Prompt => urgency == Urgency::Prompt,
         }
     }
 }
@@ -46,6 +50,8 @@ impl Lane {
 pub(super) enum Next {
     /// A call for all.
     All,
+    /// A call for all but the patient, of at most this length.
+    Near(Duration),
     /// A call for the prompt ones, of at most this length.
     Prompt(Duration),
     /// No call for so long.
@@ -57,9 +63,11 @@ pub(super) enum Next {
 pub(super) struct Wanted {
     /// The classes of all.
     pub(super) all: BTreeSet<EventClass>,
+    /// The classes of the prompt ones and those on call.
+    pub(super) near: BTreeSet<EventClass>,
     /// The classes of the prompt ones.
     pub(super) prompt: BTreeSet<EventClass>,
-    is_somebody_patient: bool,
+    is_somebody_late: bool,
     is_somebody_hurried: bool,
 }
 
@@ -68,12 +76,16 @@ impl Wanted {
         let mut wanted = Self::default();
         for mailbox in mailboxes {
             let classes = mailbox.classes();
-            match mailbox.urgency() {
-                Urgency::Prompt => wanted.prompt.extend(&classes),
-                Urgency::Patient => wanted.is_somebody_patient = true,
-                Urgency::Hurried => wanted.is_somebody_hurried = true,
+            let urgency = mailbox.urgency();
+            if Lane::Prompt.serves(urgency) {
+                wanted.prompt.extend(&classes);
+            }
+            if Lane::Near.serves(urgency) {
+                wanted.near.extend(&classes);
             }
             wanted.all.extend(classes);
+            wanted.is_somebody_late |= matches!(urgency, Urgency::OnCall | Urgency::Patient);
+            wanted.is_somebody_hurried |= urgency == Urgency::Hurried;
         }
         wanted
     }
@@ -81,6 +93,7 @@ impl Wanted {
     /// Takes in the classes of others.
     pub(super) fn grow(&mut self, other: &Self) {
         self.all.extend(&other.all);
+        self.near.extend(&other.near);
         self.prompt.extend(&other.prompt);
     }
 
@@ -88,8 +101,10 @@ impl Wanted {
     pub(super) fn next(&self, age: Option<Duration>) -> Next {
         let left = |of: Duration| age.map_or(Duration::ZERO, |age| of.saturating_sub(age));
         let rest = left(PATIENCE);
-        if !self.is_somebody_patient || self.is_somebody_hurried || rest.is_zero() {
+        if !self.is_somebody_late || rest.is_zero() {
             Next::All
+        } else if self.is_somebody_hurried {
+            Next::Near(left(LONGEST))
         } else if self.prompt.is_empty() {
             Next::Rest(rest)
         } else {
@@ -110,7 +125,7 @@ mod tests {
     #[test]
     fn the_patient_wait_and_keep_nobody_waiting() {
         let patient = Mailbox::new(Interest::classes(&[EventClass::Sr]).patient());
-        let hurried = Mailbox::new(Interest::classes(&[EventClass::Host]).patient());
+        let hurried = Mailbox::new(Interest::classes(&[EventClass::Host]).on_call());
         let prompt = Mailbox::new(Interest::classes(&[EventClass::Vm]));
         let waits = Subscription::new(Arc::clone(&hurried), Arc::new(Notify::new()), Arc::new(()), None);
         let hurry = waits.haste().hurry();
@@ -126,9 +141,16 @@ mod tests {
         check(&[&patient], None, Next::All);
         check(&[&patient, &prompt], Some(second), Next::Prompt(LONGEST - second));
         check(&[&patient, &prompt], Some(PATIENCE), Next::All);
-        check(&[&patient, &prompt, &hurried], Some(second), Next::All);
+        check(
+            &[&patient, &prompt, &hurried],
+            Some(second),
+            Next::Near(LONGEST - second),
+        );
+        check(&[&patient, &hurried], Some(PATIENCE), Next::All);
+        check(&[&prompt, &hurried], Some(second), Next::All);
         check(&[&hurried], Some(second), Next::All);
         drop(hurry);
+        check(&[&hurried, &prompt], Some(second), Next::Prompt(LONGEST - second));
         check(&[&hurried], Some(second), Next::Rest(left));
     }
 }

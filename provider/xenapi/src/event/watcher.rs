@@ -14,8 +14,9 @@
 //! with either, so a token is used within its session only.
 //!
 //! While the [patient](super::Interest::patient) rest, calls for the others go on beside the token of all, each from where the one before ended:
-//! what the patient want is left out of them. The next call for all begins where the last one ended, and tells the others some of it again: the
-//! latest state, which does no harm. [`tempo`](super::tempo) decides which call comes next.
+//! what the patient want is left out of them. So it is with those [on call](super::Interest::on_call) while nobody hurries them. The next call for
+//! more begins where the last one of its kind ended, and tells the others some of it again: the latest state, which does no harm.
+//! [`tempo`](super::tempo) decides which call comes next.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -74,7 +75,9 @@ struct State {
     subscribers: Vec<Subscriber>,
     /// How far all were told, and when.
     token: Option<(Token, Instant)>,
-    /// How far the prompt were told beyond that.
+    /// How far the prompt and those on call were told beyond that.
+    near: Option<Token>,
+    /// How far the prompt were told beyond that again.
     ahead: Option<Token>,
     is_running: bool,
 }
@@ -121,15 +124,15 @@ impl Watcher {
                     .as_ref()
                     .is_some_and(|(_, when)| when.elapsed() > TOKEN_LIFE)
                 {
-                    state.token = None;
-                    state.ahead = None;
+                    state.drop_tokens();
                 }
                 sessions.tasks().spawn(listen(Arc::clone(shared)));
             }
-            since = match mailbox.urgency() {
-                Urgency::Prompt => state.of(Lane::Prompt),
-                Urgency::Patient | Urgency::Hurried => state.of(Lane::All),
-            };
+            since = state.of(match mailbox.urgency() {
+                Urgency::Prompt => Lane::Prompt,
+                Urgency::OnCall | Urgency::Hurried => Lane::Near,
+                Urgency::Patient => Lane::All,
+            });
         }
         shared.wake.notify_one();
         Subscription::new(mailbox, Arc::clone(&shared.wake), place, since)
@@ -194,9 +197,11 @@ impl State {
     /// From where on the next call for these goes.
     fn of(&self, lane: Lane) -> Option<Token> {
         let token = self.token.as_ref().map(|(token, _)| token.clone());
+        let near = self.near.clone().or_else(|| token.clone());
         match lane {
             Lane::All => token,
-            Lane::Prompt => self.ahead.clone().or(token),
+            Lane::Near => near,
+            Lane::Prompt => self.ahead.clone().or(near),
         }
     }
 
@@ -205,10 +210,21 @@ impl State {
         match lane {
             Lane::All => {
                 self.token = Some((token, Instant::now()));
+                self.near = None;
+                self.ahead = None;
+            }
+            Lane::Near => {
+                self.near = Some(token);
                 self.ahead = None;
             }
             Lane::Prompt => self.ahead = Some(token),
         }
+    }
+
+    fn drop_tokens(&mut self) {
+        self.token = None;
+        self.near = None;
+        self.ahead = None;
     }
 
     /// Those who are there still.
@@ -254,9 +270,7 @@ impl Shared {
     }
 
     fn drop_token(&self) {
-        let mut state = self.state();
-        state.token = None;
-        state.ahead = None;
+        self.state().drop_tokens();
     }
 
     /// Hands out what an answer tells of these classes. If somebody has come meanwhile who wants others too, the next call begins
@@ -341,6 +355,7 @@ async fn round(shared: &Shared, known: &Wanted, next: Next) -> Option<Round> {
     let (rest, lane, wait) = match next {
         Next::All if known.all.is_empty() => (Duration::MAX, Lane::All, WAIT),
         Next::All => (Duration::ZERO, Lane::All, WAIT),
+        Next::Near(limit) => (Duration::ZERO, Lane::Near, limit.min(WAIT)),
         Next::Prompt(limit) => (Duration::ZERO, Lane::Prompt, limit.min(WAIT)),
         Next::Rest(rest) => (rest, Lane::All, WAIT),
     };
@@ -362,6 +377,7 @@ async fn round(shared: &Shared, known: &Wanted, next: Next) -> Option<Round> {
     }
     let classes = match lane {
         Lane::All => known.all.clone(),
+        Lane::Near => known.near.clone(),
         Lane::Prompt => known.prompt.clone(),
     };
     Some(Round { lane, classes, wait })
@@ -410,7 +426,7 @@ async fn step(shared: &Shared, round: &Round) -> Result<(), Error> {
         Ok(delta) => {
             shared.deliver(delta, round);
             let pause = match round.lane {
-                Lane::All => PAUSE,
+                Lane::All | Lane::Near => PAUSE,
                 Lane::Prompt => PROMPT_PAUSE,
             };
             tokio::time::sleep(pause).await;

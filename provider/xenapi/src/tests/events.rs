@@ -220,25 +220,26 @@ fn asked(server: &Server) -> Vec<String> {
     calls.skip(1).map(|seen| seen.strings()[1..].join(" ")).collect()
 }
 
-async fn the_patient_are_left_out_until_somebody_hurries(wire: Wire) {
+async fn those_on_call_are_left_out_until_somebody_hurries_and_the_patient_then_too(wire: Wire) {
     let feed = Feed::default();
     let (server, pool) = primed(wire, &feed).await;
-    let mut patient = pool.watcher().subscribe(Interest::classes(CLASSES).patient());
+    let patient = pool.watcher().subscribe(Interest::classes(&[EventClass::Sr]).patient());
+    let mut on_call = pool.watcher().subscribe(Interest::classes(CLASSES).on_call());
     feed.push(events("00000000000000000011,1", vec![]));
     let prompt = pool.watcher().subscribe(Interest::classes(&[EventClass::Vm]));
     server.wait_for("event.from", 3).await;
     feed.push(modified("00000000000000000012,1", 5));
-    let hurry = patient.haste().hurry();
-    assert_eq!(next_metrics(&mut patient).await.memory_free, 5);
+    let hurry = on_call.haste().hurry();
+    assert_eq!(next_metrics(&mut on_call).await.memory_free, 5);
     server.wait_for("event.from", 5).await;
-    drop((hurry, prompt));
+    drop((hurry, prompt, patient));
     let begun = "00000000000000000010,00000000000000000001";
     assert_eq!(
         asked(&server),
         [
             format!("vm {begun}"),
             "vm 00000000000000000011,1".to_owned(),
-            // All that the patient have not been told yet.
+            // All that those on call have not been told yet.
             format!("vm host_metrics {begun}"),
             "vm host_metrics 00000000000000000012,1".to_owned(),
         ]
@@ -433,7 +434,7 @@ over_both_wires!(
     a_cold_start_tells_the_subscriber_to_read,
     nobody_interested_means_nothing_in_flight_and_the_token_is_used_again,
     a_further_class_widens_the_poll_with_the_same_token,
-    the_patient_are_left_out_until_somebody_hurries,
+    those_on_call_are_left_out_until_somebody_hurries_and_the_patient_then_too,
     who_comes_to_be_told_at_once_misses_nothing_of_the_rest,
     who_rests_hears_of_a_new_session_at_once,
     a_new_session_means_a_new_token_and_a_notice,
