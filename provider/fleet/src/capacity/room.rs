@@ -1,6 +1,7 @@
 //! The room that a pool's inventory shows for a kind of server, less what this process has under way.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use xenapi::{Host, Ref, Sr};
@@ -254,7 +255,7 @@ fn in_progress(inventory: &Inventory, ours: &Ours, holds: &[Hold], now: Timestam
     let seen = servers
         .in_creation()
         .filter(|(_, born)| born.creating_until.is_some_and(|until| until > now));
-    let is_there = |entry: &&UnderWay| {
+    let is_there = |entry: &&Arc<UnderWay>| {
         let vm = entry.vm.as_ref();
         vm.is_none_or(|vm| servers.get(&vm.reference).is_none())
     };

@@ -9,10 +9,11 @@
 //! being taken goes into the next.
 //!
 //! Nobody is in a hurry who could not be cloned yet: as long as others of this process that have tickets stand in line at its SRs, it waits
-//! for company. A run of thousands, of which one comes when another is done, takes few tickets so, and a server that is alone waits for nothing.
+//! for company. So it does for a moment while many are under way: of a run of thousands one comes when another is done, and each would take a
+//! ticket of its own. A server that is alone, or one of a dozen, waits for nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,10 +21,11 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use ulid::Ulid;
 use xenapi::{Host, Ref, Sr};
 
-use super::line::{Asking, Line, Next};
+use super::line::{Asking, Line, Next, Patience};
 use super::{Member, later, whole_seconds};
 use crate::capacity::{HeldRoom, Kind};
 use crate::error::Error;
@@ -31,6 +33,11 @@ use crate::inventory::{Freshness, Inventory};
 use crate::lease::mint;
 use crate::reservation::{Admission, Desk, Pass, Surroundings};
 use crate::ticket::{Board, Kind as TicketKind, Refusal, Ticket};
+
+/// How many have tickets where one more waits for company: more than Terraform makes at once unless it is told to.
+const CROWD: usize = 16;
+/// How long it does: little beside the seconds that a clone and a start take.
+const COMPANY: Duration = Duration::from_millis(250);
 
 /// Where servers ask for tickets.
 #[derive(Default)]
@@ -40,6 +47,8 @@ pub(crate) struct Counter {
     moved: Notify,
     /// How many with tickets stand in line at each SR.
     ahead: Mutex<BTreeMap<Ref<Sr>, usize>>,
+    /// How many have tickets and do not run yet.
+    under_way: AtomicUsize,
     /// This process's own, from before they are seen by anybody until they are seen to be released.
     tickets: Mutex<BTreeMap<Ulid, Own>>,
 }
@@ -107,6 +116,7 @@ impl Counter {
             let mut line = self.line();
             line.waiting.push_back(Asking {
                 request,
+                since: Instant::now(),
                 is_alone: false,
                 answer,
             });
@@ -141,6 +151,17 @@ impl Counter {
         self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How long a server can wait for company.
+    fn patience(&self, asking: &Asking) -> Patience {
+        if self.is_behind(&asking.request) {
+            Patience::Behind
+        } else if self.under_way.load(Ordering::Acquire) >= CROWD {
+            Patience::Until(asking.since + COMPANY)
+        } else {
+            Patience::None
+        }
+    }
+
     /// Says whether others with tickets come before a server at its SRs.
     fn is_behind(&self, request: &Request) -> bool {
         let ahead = self.ahead();
@@ -157,6 +178,15 @@ impl Counter {
 }
 
 impl Held {
+    fn new(share: &Arc<Share>, lines: &BTreeSet<Ref<Sr>>) -> Self {
+        share.member.counter.under_way.fetch_add(1, Ordering::AcqRel);
+        Self {
+            share: Arc::clone(share),
+            in_line: Some(InLine::new(&share.member, lines)),
+            is_over: false,
+        }
+    }
+
     /// The ticket.
     pub(crate) fn ticket(&self) -> Ulid {
         self.share.pass.ticket.id
@@ -176,7 +206,13 @@ impl Held {
     }
 
     fn let_go(&mut self) -> Option<JoinHandle<()>> {
-        if std::mem::replace(&mut self.is_over, true) || !self.share.is_last() {
+        if std::mem::replace(&mut self.is_over, true) {
+            return None;
+        }
+        let counter = &self.share.member.counter;
+        counter.under_way.fetch_sub(1, Ordering::AcqRel);
+        counter.moved.notify_one();
+        if !self.share.is_last() {
             return None;
         }
         // Without a runtime nothing can be released any more: the ticket ends by its time.
@@ -242,14 +278,15 @@ async fn serve(member: Arc<Member>) {
     loop {
         let next = {
             let mut line = counter.line();
-            let next = line.next(|request| counter.is_behind(request));
+            let next = line.next(|asking| counter.patience(asking));
             line.is_served = !matches!(next, Next::Nobody);
             next
         };
         match next {
             Next::Batch(batch) => take(&member, batch).await,
             // What has moved since it was looked is told still.
-            Next::Later => counter.moved.notified().await,
+            Next::Later(None) => counter.moved.notified().await,
+            Next::Later(Some(end)) => drop(tokio::time::timeout_at(end, counter.moved.notified()).await),
             Next::Nobody => return,
         }
     }
@@ -267,11 +304,7 @@ async fn take(member: &Arc<Member>, batch: Vec<Asking>) {
                 left: AtomicU32::new(u32::try_from(batch.len()).unwrap_or(u32::MAX)),
             });
             for asking in batch {
-                let held = Held {
-                    share: Arc::clone(&share),
-                    in_line: Some(InLine::new(member, &asking.request.lines)),
-                    is_over: false,
-                };
+                let held = Held::new(&share, &asking.request.lines);
                 // Whoever does not wait any more gives its share back by dropping it.
                 drop(asking.answer.send(Ok(Answer::Held(held))));
             }

@@ -33,7 +33,8 @@ struct Entries {
 
 #[derive(Debug)]
 struct Entry {
-    server: UnderWay,
+    /// Shared with the looks at it, which are many.
+    server: Arc<UnderWay>,
     /// When its creation ended well.
     ended: Option<Instant>,
 }
@@ -64,7 +65,7 @@ pub(crate) struct VmId {
 /// server counts by its entry here, and its ticket not at all. Servers that are only imagined count for a plan alone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ours {
-    pub(crate) servers: Vec<UnderWay>,
+    pub(crate) servers: Vec<Arc<UnderWay>>,
     pub(crate) tickets: BTreeSet<Ulid>,
     pub(crate) imagined: Imagined,
 }
@@ -96,6 +97,7 @@ impl Ledger {
         let mut entries = self.entries();
         entries.last += 1;
         let id = entries.last;
+        let server = Arc::new(server);
         entries.entries.insert(id, Entry { server, ended: None });
         Place {
             ledger: Arc::clone(self),
@@ -104,7 +106,7 @@ impl Ledger {
     }
 
     /// The servers under way, without those that ended and are shown as running by the inventory.
-    pub(crate) fn under_way(&self, inventory: &Inventory) -> Vec<UnderWay> {
+    pub(crate) fn under_way(&self, inventory: &Inventory) -> Vec<Arc<UnderWay>> {
         let mut entries = self.entries();
         entries
             .entries
@@ -113,7 +115,11 @@ impl Ledger {
                 (Some(ended), Some(vm)) => !inventory.guests().is_placed(&vm.reference) && ended.elapsed() < LINGERS,
                 (Some(_), None) => false,
             });
-        entries.entries.values().map(|entry| entry.server.clone()).collect()
+        entries
+            .entries
+            .values()
+            .map(|entry| Arc::clone(&entry.server))
+            .collect()
     }
 
     /// Takes out what has ended for a VM that was stopped since: it takes nothing any more, and its picture need not come first.
@@ -128,9 +134,15 @@ impl Ledger {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, id: u64, change: impl FnOnce(&mut Entry)) {
+    fn change(&self, id: u64, change: impl FnOnce(&mut UnderWay)) {
         if let Some(entry) = self.entries().entries.get_mut(&id) {
-            change(entry);
+            change(Arc::make_mut(&mut entry.server));
+        }
+    }
+
+    fn end(&self, id: u64) {
+        if let Some(entry) = self.entries().entries.get_mut(&id) {
+            entry.ended = Some(Instant::now());
         }
     }
 }
@@ -140,19 +152,19 @@ impl Place {
     pub(crate) fn is_vm(&self, reference: &Ref<Vm>, uuid: Uuid) {
         let reference = reference.clone();
         self.ledger
-            .change(self.id, |entry| entry.server.vm = Some(VmId { reference, uuid }));
+            .change(self.id, |server| server.vm = Some(VmId { reference, uuid }));
     }
 
     /// Says that it has no VM any more: what had been made is gone.
     pub(crate) fn has_no_vm(&self) {
-        self.ledger.change(self.id, |entry| entry.server.vm = None);
+        self.ledger.change(self.id, |server| server.vm = None);
     }
 
     /// Says that it is not started: it takes nothing of a host.
     pub(crate) fn stays_halted(&self) {
-        self.ledger.change(self.id, |entry| {
-            entry.server.need = Need { cpus: 0, memory: 0 };
-            entry.server.host = None;
+        self.ledger.change(self.id, |server| {
+            server.need = Need { cpus: 0, memory: 0 };
+            server.host = None;
         });
     }
 
@@ -167,12 +179,12 @@ impl Place {
 
     /// Says that it is to run on another host; on none where the pool chooses.
     pub(crate) fn moves_to(&self, host: Option<Ref<Host>>) {
-        self.ledger.change(self.id, |entry| entry.server.host = host);
+        self.ledger.change(self.id, |server| server.host = host);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.ledger.change(self.id, |entry| entry.ended = Some(Instant::now()));
+        self.ledger.end(self.id);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::{Answer, Request};
 use crate::error::Error;
@@ -21,6 +22,8 @@ pub(super) struct Line {
 /// A server that waits.
 pub(super) struct Asking {
     pub(super) request: Request,
+    /// When it came.
+    pub(super) since: Instant,
     /// To be asked for by itself: a ticket for several was refused.
     pub(super) is_alone: bool,
     pub(super) answer: oneshot::Sender<Result<Answer, Error>>,
@@ -30,24 +33,49 @@ pub(super) struct Asking {
 pub(super) enum Next {
     /// These, together.
     Batch(Vec<Asking>),
-    /// All who are there can wait for company.
-    Later,
+    /// All who are there can wait for company, one of them until that moment.
+    Later(Option<Instant>),
     Nobody,
+}
+
+/// How long somebody can wait for company.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Not at all.
+    None,
+    Until(Instant),
+    /// As long as others are before it.
+    Behind,
+}
+
+impl Patience {
+    fn is_over(self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Until(end) => end <= Instant::now(),
+            Self::Behind => false,
+        }
+    }
 }
 
 impl Line {
     /// Those of a kind whose first is the first that cannot wait, or who are as many as one ticket is for.
-    pub(super) fn next(&mut self, can_wait: impl Fn(&Request) -> bool) -> Next {
+    pub(super) fn next(&mut self, patience: impl Fn(&Asking) -> Patience) -> Next {
         self.waiting.retain(|asking| !asking.answer.is_closed());
         let mut passed = VecDeque::new();
         let mut next = Next::Nobody;
+        let mut earliest: Option<Instant> = None;
         while let Some(batch) = self.first_of_a_kind() {
-            let can_wait = |asking: &Asking| !asking.is_alone && can_wait(&asking.request);
-            if batch.len() == TOGETHER || !batch.first().is_some_and(can_wait) {
+            let first = batch.first().filter(|first| !first.is_alone);
+            let patience = first.map_or(Patience::None, &patience);
+            if batch.len() == TOGETHER || patience.is_over() {
                 next = Next::Batch(batch);
                 break;
             }
-            next = Next::Later;
+            if let Patience::Until(end) = patience {
+                earliest = Some(earliest.map_or(end, |known| known.min(end)));
+            }
+            next = Next::Later(earliest);
             passed.extend(batch);
         }
         passed.append(&mut self.waiting);
@@ -106,6 +134,7 @@ mod tests {
             };
             let asking = Asking {
                 request,
+                since: Instant::now(),
                 is_alone: false,
                 answer,
             };
@@ -121,9 +150,13 @@ mod tests {
 
     /// The vCPUs of those who are served next; `None` if all who are there wait.
     fn next(line: &mut Line, can_wait: impl Fn(u32) -> bool) -> Option<Vec<u32>> {
-        match line.next(|request| can_wait(request.kind.need.cpus)) {
+        let patience = |asking: &Asking| match can_wait(asking.request.kind.need.cpus) {
+            true => Patience::Behind,
+            false => Patience::None,
+        };
+        match line.next(patience) {
             Next::Batch(batch) => Some(batch.iter().map(|asking| asking.request.kind.need.cpus).collect()),
-            Next::Later => None,
+            Next::Later(_) => None,
             Next::Nobody => Some(Vec::new()),
         }
     }
@@ -149,6 +182,20 @@ mod tests {
         let (mut line, _told) = line([1; TOGETHER + 1]);
         assert_eq!(next(&mut line, |_| true), Some(vec![1; TOGETHER]));
         assert_eq!(next(&mut line, |_| true), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_time_waits_no_longer() {
+        let begun = Instant::now();
+        let (mut line, _told) = line([1, 2]);
+        let patience = |asking: &Asking| {
+            Patience::Until(begun + Duration::from_secs(u64::from(3 - asking.request.kind.need.cpus)))
+        };
+        let first = begun + Duration::from_secs(1);
+        assert!(matches!(line.next(patience), Next::Later(Some(end)) if end == first));
+        tokio::time::sleep_until(first).await;
+        assert!(matches!(line.next(patience), Next::Batch(batch) if batch[0].request.kind.need.cpus == 2));
+        assert!(matches!(line.next(patience), Next::Later(Some(end)) if end > first));
     }
 
     #[test]
