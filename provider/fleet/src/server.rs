@@ -125,6 +125,8 @@ pub struct Server {
     pub lease: Lease,
     /// The sum of its own disks' virtual sizes.
     pub disk_bytes: u64,
+    /// The sum of the virtual sizes of all disks that are attached to it, those of people included.
+    pub attached_bytes: u64,
     /// Says whether it is dynvm's.
     pub managed: bool,
     /// Who asked for it.

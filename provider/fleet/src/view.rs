@@ -57,6 +57,7 @@ pub(crate) fn server(fabric: &Fabric, loaded: &Loaded) -> Server {
         created_at: spec.map(|spec| spec.created_at),
         lease: lease(&marks, managed),
         disk_bytes: disk_bytes(loaded, managed),
+        attached_bytes: disk_bytes(loaded, false),
         managed,
         owner: marks.owner().filter(|_| managed).map(str::to_owned),
         keep: marks.is_kept(),

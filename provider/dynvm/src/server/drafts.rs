@@ -89,8 +89,19 @@ pub(super) fn applied(plan: &Plan) -> Value {
 
 /// The plan, and the summaries of what it says.
 pub(super) async fn planned(settings: &Settings, schema: &Schema, config: Value, prior: Value) -> (Plan, Vec<String>) {
+    planned_with(settings, schema, config, prior, &Private::new()).await
+}
+
+/// The same with private state.
+pub(super) async fn planned_with(
+    settings: &Settings,
+    schema: &Schema,
+    config: Value,
+    prior: Value,
+    private: &Private,
+) -> (Plan, Vec<String>) {
     let mut draft = Draft::new(schema, config, prior);
-    let found = plan::plan(settings, &mut draft, &Private::new()).await;
+    let found = plan::plan(settings, &mut draft, private).await;
     let summaries = found.iter().map(|diagnostic| diagnostic.summary.clone()).collect();
     (draft.finish(), summaries)
 }

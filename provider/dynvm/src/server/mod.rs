@@ -1,7 +1,8 @@
 //! `dynvm_server`: a throw-away VM.
 //!
 //! The table says what each attribute is; `plan` adds what needs the provider's settings; `create`, `read`, `update`, `delete` translate between
-//! Terraform's values and [`fleet`]'s words and decide nothing else; `place` and `admission` say in the plan what has no place or finds no room; `list` finds
+//! Terraform's values and [`fleet`]'s words and decide nothing else; `place` and `admission` say in the plan what has no place or finds no room; `lost` replaces what an
+//! interrupted destroy has left; `list` finds
 //! what `import` can take; `rows` are what the history is told of them.
 
 mod admission;
@@ -13,6 +14,7 @@ mod identity;
 mod import;
 mod lease;
 mod list;
+mod lost;
 mod moved;
 pub(crate) mod place;
 pub(crate) mod plan;

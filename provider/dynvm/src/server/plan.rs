@@ -8,7 +8,7 @@ use engine::private::Private;
 use fleet::Image;
 
 use super::admission::Room;
-use super::{identity, lease, place, request, reshape};
+use super::{identity, lease, lost, place, request, reshape};
 use crate::settings::{Lab, Settings};
 
 /// Private state goes on as it is: when a server is replaced, its destroy is given what is left here by the plan for the new one.
@@ -30,6 +30,7 @@ pub(super) async fn plan(settings: &Settings, draft: &mut Draft<'_>, private: &P
             }
             if !found.has_errors() {
                 place::labels(lab, draft);
+                lost::plan(draft, private, &mut found);
                 template(lab, draft, &mut found).await;
                 full_copy(lab, draft, &mut found).await;
                 reshape::plan(lab, draft, private, &mut found).await;

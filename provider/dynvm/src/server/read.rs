@@ -8,7 +8,7 @@ use plugin::provider::{Context, Imported, ReadAnswer, ReadRequest};
 
 use super::identity::Meant;
 use super::schema::TIMEOUTS;
-use super::{identity, import, state};
+use super::{identity, import, lost, state};
 use crate::diagnose;
 use crate::settings::{Settings, SharedSettings};
 
@@ -49,6 +49,7 @@ pub(super) async fn read(settings: &SharedSettings, schema: &Schema, request: Re
             if let Some(name) = identity::failed_as(&private) {
                 lab.admission.failed(name);
             }
+            lost::note(&mut private, &known, &server);
             answer(state::shown(&known, &Meant::by(&private), &server), private)
         }
         Ok(None) => ReadAnswer {

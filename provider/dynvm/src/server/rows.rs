@@ -106,7 +106,7 @@ fn vm_uuid(vm: Uuid) -> VmUuid {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeSet;
 
     use fleet::{Family, Image, Lease, PowerState, Timings, WaitPolicy};
@@ -120,7 +120,8 @@ mod tests {
         format!("2026-11-20T{time}Z").parse().expect("a time")
     }
 
-    fn server() -> Server {
+    /// A server that runs, with one disk.
+    pub(in crate::server) fn server() -> Server {
         Server {
             id: VM.parse().expect("a UUID"),
             pool: "lab1".to_owned(),
@@ -150,6 +151,7 @@ mod tests {
                 expires_at: Some(at("11:00:30")),
             },
             disk_bytes: 20 << 30,
+            attached_bytes: 20 << 30,
             managed: true,
             owner: Some("ci/nightly".to_owned()),
             keep: false,

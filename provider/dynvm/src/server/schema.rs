@@ -319,7 +319,10 @@ fn observed() -> Vec<Attribute> {
         Attribute::integer("disk_bytes")
             .computed()
             .keep()
-            .describe("The virtual size of the server's own disks together, in bytes."),
+            .describe(
+                "The virtual size of the server's own disks together, in bytes. One that is halted and has lost disks, as after a destroy that was interrupted, is \
+                 replaced.",
+            ),
         Attribute::object(
             "timings",
             vec![

@@ -86,7 +86,6 @@ fn suffer(scene: &Scene, case: &Case) -> Went {
     match (scene.operation, went.has_failed) {
         (Operation::Delete, false) => assert!(left.is_empty(), "{left:?}\n{}", ended.outcome),
         (_, false) => scene.check(),
-        (Operation::Delete, true) if !scene.is_whole_or_gone() => {}
         (_, true) => scene.converge(),
     }
     scene.end();

@@ -136,10 +136,7 @@ fn suffer(scene: &Scene, death: &Death) -> Went {
     scene.rewind();
     let ended = die(scene, death);
     let left = scene.left();
-    // A server that a destroy has taken a disk from cannot be made whole: the destroy is gone on with.
-    if scene.is_whole_or_gone() {
-        scene.converge();
-    }
+    scene.converge();
     scene.end();
     Went {
         is_killed: ended.outcome.code != Some(0),

@@ -161,7 +161,7 @@ impl Operation {
 }
 
 /// Whether a server has all its disks.
-pub(super) fn is_whole(lab: &Lab, vm: &Vm) -> bool {
+fn is_whole(lab: &Lab, vm: &Vm) -> bool {
     let devices = lab.records(POOL, "VBD").into_values();
     let disks = devices.filter(|device| {
         let is_disk = device["type"] == "Disk" && device["VDI"] != "OpaqueRef:NULL";

@@ -8,8 +8,8 @@ use acceptance::{Lab, Outcome, Reaper, Running, Tool, Workspace, assert_unchange
 use serde_json::Value as Json;
 use sim::RequestRecord;
 
-use super::left::{left_behind, text};
-use super::operation::{Operation, is_whole};
+use super::left::left_behind;
+use super::operation::Operation;
 use super::{LIMIT, POOL};
 
 /// How far the pool's clock is behind while servers are made: later than a creation lease (create timeout and 10 minutes) and the hour for
@@ -137,12 +137,6 @@ impl Scene {
     #[track_caller]
     pub(super) fn left(&self) -> BTreeMap<String, String> {
         left_behind(&self.lab, &self.empty)
-    }
-
-    /// Whether the server in the state file, if there is one, has all its disks, or is gone.
-    pub(super) fn is_whole_or_gone(&self) -> bool {
-        let id = text(&self.attributes()["id"]);
-        !self.lab.has_vm(&id) || is_whole(&self.lab, &self.lab.vm(&id))
     }
 
     /// Applies what is asked for once more, and demands that it has come to be.
