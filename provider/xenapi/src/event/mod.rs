@@ -4,6 +4,7 @@
 //! the whole process ([`Watcher`]); the same call with no waiting reads all objects of some classes at once ([`Snapshot`]).
 
 mod mailbox;
+mod points;
 mod poll;
 mod tempo;
 mod watcher;

@@ -1,15 +1,16 @@
 //! Which call of `event.from` comes next, and when: a pure decision about what the subscribers want at one moment.
 //!
 //! ```text
-//!   subscribers                       the last answer to all is    what comes next
-//!   all prompt, or hurried            however old                  a call for all
-//!   some patient or on call           older than PATIENCE          a call for all
-//!   the same, and some hurried        younger                      a call for the prompt ones and those on call; LONGEST ends it
-//!   the same, and some prompt         younger                      a call for the prompt ones only; LONGEST ends it
-//!   patient and on call only          younger                      nothing, until it is that old
+//!   who is there                             told longer ago than PATIENCE    what comes next
+//!   somebody patient                         the patient                      a call for them, which waits for nothing
+//!   nobody on call, or one who is hurried    no matter                        a call for the prompt ones and those on call
+//!   somebody on call                         those on call                    the same
+//!   prompt ones and others                   nobody                           a call for the prompt ones only
+//!   none but patient ones and ones on call   nobody                           nothing, until it is so long ago
 //! ```
-//! The pool keeps changes until they are asked for, so a pause loses none; but it remembers only the last 256 deletions of a class, so
-//! no pause is a long one.
+//! Each lane goes on from where it was told last, so that nobody is told the same twice but the prompt, by calls for those on call too.
+//! A call that waits ends when others have not been told for LONGEST. The pool keeps changes until they are asked for, so a pause loses
+//! none; but it remembers only the last 256 deletions of a class, so no pause is a long one.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,40 +21,48 @@ use super::mailbox::{Mailbox, Urgency};
 /// How late the patient hear, and those on call while nobody hurries them. The records of hosts, SRs and networks list all guests, disks and NICs,
 /// and a busy pool changes them all the time: each call for them is answered at once, with many KiB.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How late they hear when a call for the prompt ones is in flight for which nothing happens: to end it would cost a call more.
+/// How late they hear when a call for others is in flight for which nothing happens: to end it would cost a call more.
 const LONGEST: Duration = Duration::from_secs(15);
 
 /// Whom a call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// Everybody.
-    All,
-    /// All but the patient.
+    /// The patient.
+    Far,
+    /// Those on call, and the prompt.
     Near,
     /// Those only who hear of changes at once.
     Prompt,
 }
 
 impl Lane {
+    pub(super) const ALL: [Lane; 3] = [Lane::Far, Lane::Near, Lane::Prompt];
+
+    /// Where a subscriber belongs.
+    pub(super) fn of(urgency: Urgency) -> Self {
+        match urgency {
+            Urgency::Prompt => Lane::Prompt,
+            Urgency::Hurried | Urgency::OnCall => Lane::Near,
+            Urgency::Patient => Lane::Far,
+        }
+    }
+
+    /// Says whether a call for these is one for those as well.
+    pub(super) fn includes(self, other: Lane) -> bool {
+        self == other || (self, other) == (Lane::Near, Lane::Prompt)
+    }
+
     /// Says whether a call for these serves a subscriber.
     pub(super) fn serves(self, urgency: Urgency) -> bool {
-        match self {
-            Lane::All => true,
-            Lane::Near => urgency != Urgency::Patient,
-            Lane::Prompt => urgency == Urgency::Prompt,
-        }
+        self.includes(Lane::of(urgency))
     }
 }
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// A call for all.
-    All,
-    /// A call for all but the patient, of at most this length.
-    Near(Duration),
-    /// A call for the prompt ones, of at most this length.
-    Prompt(Duration),
+    /// A call for these, which waits so long at most.
+    Call(Lane, Duration),
     /// No call for so long.
     Rest(Duration),
 }
@@ -61,13 +70,12 @@ pub(super) enum Next {
 /// What subscribers want at one moment.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
-    /// The classes of all.
-    pub(super) all: BTreeSet<EventClass>,
-    /// The classes of the prompt ones and those on call.
-    pub(super) near: BTreeSet<EventClass>,
-    /// The classes of the prompt ones.
-    pub(super) prompt: BTreeSet<EventClass>,
-    is_somebody_late: bool,
+    far: BTreeSet<EventClass>,
+    /// Of the prompt, too.
+    near: BTreeSet<EventClass>,
+    prompt: BTreeSet<EventClass>,
+    is_somebody_patient: bool,
+    is_somebody_on_call: bool,
     is_somebody_hurried: bool,
 }
 
@@ -77,38 +85,59 @@ impl Wanted {
         for mailbox in mailboxes {
             let classes = mailbox.classes();
             let urgency = mailbox.urgency();
-            if Lane::Prompt.serves(urgency) {
-                wanted.prompt.extend(&classes);
+            for lane in Lane::ALL.into_iter().filter(|lane| lane.serves(urgency)) {
+                wanted.by(lane).extend(&classes);
             }
-            if Lane::Near.serves(urgency) {
-                wanted.near.extend(&classes);
-            }
-            wanted.all.extend(classes);
-            wanted.is_somebody_late |= matches!(urgency, Urgency::OnCall | Urgency::Patient);
+            wanted.is_somebody_patient |= urgency == Urgency::Patient;
+            wanted.is_somebody_on_call |= urgency == Urgency::OnCall;
             wanted.is_somebody_hurried |= urgency == Urgency::Hurried;
         }
         wanted
     }
 
-    /// Takes in the classes of others.
-    pub(super) fn grow(&mut self, other: &Self) {
-        self.all.extend(&other.all);
-        self.near.extend(&other.near);
-        self.prompt.extend(&other.prompt);
+    /// The classes that a call for these asks for.
+    pub(super) fn classes(&self, lane: Lane) -> &BTreeSet<EventClass> {
+        match lane {
+            Lane::Far => &self.far,
+            Lane::Near => &self.near,
+            Lane::Prompt => &self.prompt,
+        }
     }
 
-    /// Decides by the age of the last answer to all; `None` when there is none to go on from.
-    pub(super) fn next(&self, age: Option<Duration>) -> Next {
-        let left = |of: Duration| age.map_or(Duration::ZERO, |age| of.saturating_sub(age));
-        let rest = left(PATIENCE);
-        if !self.is_somebody_late || rest.is_zero() {
-            Next::All
-        } else if self.is_somebody_hurried {
-            Next::Near(left(LONGEST))
+    fn by(&mut self, lane: Lane) -> &mut BTreeSet<EventClass> {
+        match lane {
+            Lane::Far => &mut self.far,
+            Lane::Near => &mut self.near,
+            Lane::Prompt => &mut self.prompt,
+        }
+    }
+
+    /// Takes in the classes of others.
+    pub(super) fn grow(&mut self, other: &Self) {
+        for lane in Lane::ALL {
+            self.by(lane).extend(other.classes(lane));
+        }
+    }
+
+    /// Decides by how long ago the lanes were told; `None` when there is nothing to go on from.
+    pub(super) fn next(&self, age: impl Fn(Lane) -> Option<Duration>) -> Next {
+        let left = |is_there: bool, lane: Lane, of: Duration| match (is_there, age(lane)) {
+            (false, _) => Duration::MAX,
+            (true, None) => Duration::ZERO,
+            (true, Some(age)) => of.saturating_sub(age),
+        };
+        let far = |of| left(self.is_somebody_patient, Lane::Far, of);
+        let near = |of| left(self.is_somebody_on_call, Lane::Near, of);
+        if far(PATIENCE).is_zero() {
+            Next::Call(Lane::Far, Duration::ZERO)
+        } else if self.near.is_empty() {
+            Next::Rest(far(PATIENCE))
+        } else if self.is_somebody_hurried || !self.is_somebody_on_call || near(PATIENCE).is_zero() {
+            Next::Call(Lane::Near, far(LONGEST))
         } else if self.prompt.is_empty() {
-            Next::Rest(rest)
+            Next::Rest(far(PATIENCE).min(near(PATIENCE)))
         } else {
-            Next::Prompt(left(LONGEST))
+            Next::Call(Lane::Prompt, far(LONGEST).min(near(LONGEST)))
         }
     }
 }
@@ -125,32 +154,51 @@ mod tests {
     #[test]
     fn the_patient_wait_and_keep_nobody_waiting() {
         let patient = Mailbox::new(Interest::classes(&[EventClass::Sr]).patient());
-        let hurried = Mailbox::new(Interest::classes(&[EventClass::Host]).on_call());
+        let on_call = Mailbox::new(Interest::classes(&[EventClass::Host]).on_call());
         let prompt = Mailbox::new(Interest::classes(&[EventClass::Vm]));
-        let waits = Subscription::new(Arc::clone(&hurried), Arc::new(Notify::new()), Arc::new(()), None);
-        let hurry = waits.haste().hurry();
+        let waits = Subscription::new(Arc::clone(&on_call), Arc::new(Notify::new()), Arc::new(()), None);
         let second = Duration::from_secs(1);
-        let left = PATIENCE - second;
-        let check = |mailboxes: &[&Arc<Mailbox>], age, next| {
+        let (left, longest) = (PATIENCE - second, LONGEST - second);
+        // How long ago the patient and those on call were told.
+        let check = |mailboxes: &[&Arc<Mailbox>], ages: (Duration, Duration), next| {
             let wanted = Wanted::of(mailboxes.iter().map(|mailbox| &***mailbox));
+            let age = |lane| Some(if lane == Lane::Far { ages.0 } else { ages.1 });
             assert_eq!(wanted.next(age), next, "{wanted:?}");
         };
-        check(&[&prompt], Some(second), Next::All);
-        check(&[&patient], Some(second), Next::Rest(left));
-        check(&[&patient], Some(PATIENCE), Next::All);
-        check(&[&patient], None, Next::All);
-        check(&[&patient, &prompt], Some(second), Next::Prompt(LONGEST - second));
-        check(&[&patient, &prompt], Some(PATIENCE), Next::All);
+        let far = Next::Call(Lane::Far, Duration::ZERO);
+        let near = |limit| Next::Call(Lane::Near, limit);
+        let only_prompt = |limit| Next::Call(Lane::Prompt, limit);
+        let recent = (second, second);
+        check(&[], recent, Next::Rest(Duration::MAX));
+        check(&[&prompt], recent, near(Duration::MAX));
+        check(&[&patient], recent, Next::Rest(left));
+        check(&[&patient], (PATIENCE, second), far);
+        check(&[&patient, &prompt], recent, near(longest));
+        check(&[&patient, &prompt], (PATIENCE, second), far);
+        check(&[&on_call], recent, Next::Rest(left));
+        check(&[&on_call], (second, PATIENCE), near(Duration::MAX));
+        check(&[&patient, &on_call], (second, second * 2), Next::Rest(left - second));
+        check(&[&patient, &on_call], (second, PATIENCE), near(longest));
         check(
-            &[&patient, &prompt, &hurried],
-            Some(second),
-            Next::Near(LONGEST - second),
+            &[&patient, &on_call, &prompt],
+            (second, second * 2),
+            only_prompt(longest - second),
         );
-        check(&[&patient, &hurried], Some(PATIENCE), Next::All);
-        check(&[&prompt, &hurried], Some(second), Next::All);
-        check(&[&hurried], Some(second), Next::All);
+        check(&[&patient, &on_call, &prompt], (second, PATIENCE), near(longest));
+        let hurry = waits.haste().hurry();
+        check(&[&patient, &on_call, &prompt], recent, near(longest));
+        check(&[&patient, &on_call, &prompt], (PATIENCE, second), far);
+        check(&[&on_call, &prompt], recent, near(Duration::MAX));
         drop(hurry);
-        check(&[&hurried, &prompt], Some(second), Next::Prompt(LONGEST - second));
-        check(&[&hurried], Some(second), Next::Rest(left));
+        check(&[&on_call, &prompt], recent, only_prompt(longest));
+    }
+
+    #[test]
+    fn without_a_point_to_go_on_from_a_call_comes_first() {
+        let patient = Mailbox::new(Interest::classes(&[EventClass::Sr]).patient());
+        let on_call = Mailbox::new(Interest::classes(&[EventClass::Host]).on_call());
+        let next = |mailbox: &Mailbox| Wanted::of([mailbox].into_iter()).next(|_| None);
+        assert_eq!(next(&patient), Next::Call(Lane::Far, Duration::ZERO));
+        assert_eq!(next(&on_call), Next::Call(Lane::Near, Duration::MAX));
     }
 }

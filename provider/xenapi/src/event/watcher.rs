@@ -13,10 +13,9 @@
 //! to classes nor, in xapi, to a session; but after a restart or failover the generation may have gone back, and the session ends
 //! with either, so a token is used within its session only.
 //!
-//! While the [patient](super::Interest::patient) rest, calls for the others go on beside the token of all, each from where the one before ended:
-//! what the patient want is left out of them. So it is with those [on call](super::Interest::on_call) while nobody hurries them. The next call for
-//! more begins where the last one of its kind ended, and tells the others some of it again: the latest state, which does no harm.
-//! [`tempo`](super::tempo) decides which call comes next.
+//! While the [patient](super::Interest::patient) rest, calls for the others go on: what only the patient want is left out of them. So it is with those
+//! [on call](super::Interest::on_call) while nobody hurries them. [`tempo`](super::tempo) decides which call comes next, and [`points`](super::points)
+//! knows from where each goes on.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -24,10 +23,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
 use tracing::debug;
 
 use super::mailbox::{Interest, Loss, Mailbox, Subscription, Urgency};
+use super::points::Points;
 use super::poll::{names, read_all, read_on};
 use super::tempo::{Lane, Next, Wanted};
 use super::{Delta, EventClass, Token};
@@ -73,12 +72,7 @@ struct Subscriber {
 #[derive(Default)]
 struct State {
     subscribers: Vec<Subscriber>,
-    /// How far all were told, and when.
-    token: Option<(Token, Instant)>,
-    /// How far the prompt and those on call were told beyond that.
-    near: Option<Token>,
-    /// How far the prompt were told beyond that again.
-    ahead: Option<Token>,
+    points: Points,
     is_running: bool,
 }
 
@@ -87,6 +81,16 @@ struct Round {
     lane: Lane,
     classes: BTreeSet<EventClass>,
     wait: Duration,
+}
+
+impl Round {
+    fn new(known: &Wanted, lane: Lane, limit: Duration) -> Self {
+        Self {
+            lane,
+            classes: known.classes(lane).clone(),
+            wait: limit.min(WAIT),
+        }
+    }
 }
 
 impl Watcher {
@@ -119,20 +123,12 @@ impl Watcher {
             });
             if !state.is_running {
                 state.is_running = true;
-                if state
-                    .token
-                    .as_ref()
-                    .is_some_and(|(_, when)| when.elapsed() > TOKEN_LIFE)
-                {
-                    state.drop_tokens();
+                if state.points.is_older(TOKEN_LIFE) {
+                    state.points.forget();
                 }
                 sessions.tasks().spawn(listen(Arc::clone(shared)));
             }
-            since = state.of(match mailbox.urgency() {
-                Urgency::Prompt => Lane::Prompt,
-                Urgency::OnCall | Urgency::Hurried => Lane::Near,
-                Urgency::Patient => Lane::All,
-            });
+            since = state.points.of(Lane::of(mailbox.urgency())).cloned();
         }
         shared.wake.notify_one();
         Subscription::new(mailbox, Arc::clone(&shared.wake), place, since)
@@ -142,7 +138,7 @@ impl Watcher {
     pub(crate) fn prime(&self, token: &Token) {
         let mut state = self.shared.state();
         if !state.is_running {
-            state.told(Lane::All, token.clone());
+            state.points.begin(token.clone());
         }
     }
 
@@ -187,44 +183,17 @@ impl fmt::Debug for Watcher {
         let state = self.shared.state();
         write!(
             f,
-            "Watcher({}, running {}, token {:?})",
-            self.shared.pool, state.is_running, state.token
+            "Watcher({}, running {}, {:?})",
+            self.shared.pool, state.is_running, state.points
         )
     }
 }
 
 impl State {
-    /// From where on the next call for these goes.
-    fn of(&self, lane: Lane) -> Option<Token> {
-        let token = self.token.as_ref().map(|(token, _)| token.clone());
-        let near = self.near.clone().or_else(|| token.clone());
-        match lane {
-            Lane::All => token,
-            Lane::Near => near,
-            Lane::Prompt => self.ahead.clone().or(near),
-        }
-    }
-
-    /// Notes how far they have been told.
+    /// Notes that these have been told.
     fn told(&mut self, lane: Lane, token: Token) {
-        match lane {
-            Lane::All => {
-                self.token = Some((token, Instant::now()));
-                self.near = None;
-                self.ahead = None;
-            }
-            Lane::Near => {
-                self.near = Some(token);
-                self.ahead = None;
-            }
-            Lane::Prompt => self.ahead = Some(token),
-        }
-    }
-
-    fn drop_tokens(&mut self) {
-        self.token = None;
-        self.near = None;
-        self.ahead = None;
+        let manned: Vec<Lane> = self.mailboxes().map(|mailbox| Lane::of(mailbox.urgency())).collect();
+        self.points.told(lane, token, |lane| manned.contains(&lane));
     }
 
     /// Those who are there still.
@@ -258,8 +227,7 @@ impl Shared {
             state.is_running = false;
             return None;
         }
-        let age = state.token.as_ref().map(|(_, when)| when.elapsed());
-        let next = wanted.next(age);
+        let next = wanted.next(|lane| state.points.age(lane));
         Some((wanted, next))
     }
 
@@ -269,8 +237,8 @@ impl Shared {
         }
     }
 
-    fn drop_token(&self) {
-        self.state().drop_tokens();
+    fn forget_points(&self) {
+        self.state().points.forget();
     }
 
     /// Hands out what an answer tells of these classes. If somebody has come meanwhile who wants others too, the next call begins
@@ -335,7 +303,7 @@ async fn listen(shared: Arc<Shared>) {
         failures += 1;
         // One broken connection is no loss: the same token is good for the next call.
         if failures == 2 {
-            shared.drop_token();
+            shared.forget_points();
             shared.lose(&Loss::Unreachable(error));
         }
         let backoff = MIN_BACKOFF.saturating_mul(1 << failures.min(6)).min(MAX_BACKOFF);
@@ -350,37 +318,26 @@ async fn listen(shared: Arc<Shared>) {
     }
 }
 
-/// The call that comes next, after a rest where that comes first; `None` when something else may be wanted meanwhile.
+/// The call that comes next; `None` after a rest, as something else may be wanted by then.
 async fn round(shared: &Shared, known: &Wanted, next: Next) -> Option<Round> {
-    let (rest, lane, wait) = match next {
-        Next::All if known.all.is_empty() => (Duration::MAX, Lane::All, WAIT),
-        Next::All => (Duration::ZERO, Lane::All, WAIT),
-        Next::Near(limit) => (Duration::ZERO, Lane::Near, limit.min(WAIT)),
-        Next::Prompt(limit) => (Duration::ZERO, Lane::Prompt, limit.min(WAIT)),
-        Next::Rest(rest) => (rest, Lane::All, WAIT),
+    let rest = match next {
+        Next::Call(lane, limit) => return Some(Round::new(known, lane, limit)),
+        Next::Rest(rest) => rest,
     };
-    if !rest.is_zero() {
-        let generation = shared.state().of(Lane::All).map(|token| token.generation);
-        let replaced = async {
-            match generation {
-                Some(generation) => shared.caller.sessions().replaced(generation).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = shared.caller.sessions().closing().cancelled() => return None,
-            () = shared.wake.notified() => return None,
-            () = tokio::time::sleep(rest) => {}
-            // The patient must hear at once that they may have missed something.
-            () = replaced => {}
+    let generation = shared.state().points.of(Lane::Far).map(|token| token.generation);
+    let replaced = async {
+        match generation {
+            Some(generation) => shared.caller.sessions().replaced(generation).await,
+            None => std::future::pending().await,
         }
-    }
-    let classes = match lane {
-        Lane::All => known.all.clone(),
-        Lane::Near => known.near.clone(),
-        Lane::Prompt => known.prompt.clone(),
     };
-    Some(Round { lane, classes, wait })
+    tokio::select! {
+        () = shared.caller.sessions().closing().cancelled() => None,
+        () = shared.wake.notified() => None,
+        () = tokio::time::sleep(rest) => None,
+        // The patient must hear at once that they may have missed something.
+        () = replaced => Some(Round::new(known, Lane::Far, Duration::ZERO)),
+    }
 }
 
 /// Ends when the call in flight is not the one that is wanted any more: it does not cover a class, or those it leaves out are in a hurry, or nobody
@@ -389,8 +346,8 @@ async fn interest_changed(shared: &Shared, round: &Round) {
     loop {
         shared.wake.notified().await;
         let mailboxes = shared.mailboxes();
-        let left_out =
-            |mailbox: &Arc<Mailbox>| mailbox.urgency() == Urgency::Hurried && !round.lane.serves(Urgency::Hurried);
+        // A call for the patient is over at once.
+        let left_out = |mailbox: &Arc<Mailbox>| mailbox.urgency() == Urgency::Hurried && round.lane == Lane::Prompt;
         if mailboxes.is_empty()
             || mailboxes.iter().any(left_out)
             || !are_covered(&shared.state().served(round.lane), &round.classes)
@@ -403,7 +360,7 @@ async fn interest_changed(shared: &Shared, round: &Round) {
 /// Makes one call: for a token if there is none, else for changes.
 async fn step(shared: &Shared, round: &Round) -> Result<(), Error> {
     let session = shared.caller.sessions().get().await?;
-    let token = shared.state().of(round.lane);
+    let token = shared.state().points.of(round.lane).cloned();
     let usable = token.as_ref().filter(|token| token.generation == session.generation);
     let Some(usable) = usable else {
         // The pool's own record is a single one: the cheapest way to a token.
@@ -413,7 +370,7 @@ async fn step(shared: &Shared, round: &Round) -> Result<(), Error> {
         } else {
             Loss::Fresh
         };
-        shared.state().told(Lane::All, delta.token);
+        shared.state().points.begin(delta.token);
         shared.lose(&loss);
         return Ok(());
     };
@@ -426,7 +383,7 @@ async fn step(shared: &Shared, round: &Round) -> Result<(), Error> {
         Ok(delta) => {
             shared.deliver(delta, round);
             let pause = match round.lane {
-                Lane::All | Lane::Near => PAUSE,
+                Lane::Far | Lane::Near => PAUSE,
                 Lane::Prompt => PROMPT_PAUSE,
             };
             tokio::time::sleep(pause).await;
@@ -434,7 +391,7 @@ async fn step(shared: &Shared, round: &Round) -> Result<(), Error> {
         }
         Err(error) if spoils_token(&error) => {
             if error.is_failure(Failure::is_token_invalid) {
-                shared.drop_token();
+                shared.forget_points();
             }
             // By the next step there is another session, or another token.
             Err(error)

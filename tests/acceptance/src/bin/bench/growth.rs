@@ -17,6 +17,8 @@ const SCALE: f64 = 20.0;
 const SWEEP_SCALE: f64 = 1.0;
 /// Of what changes nothing.
 const LOOKS: usize = 3;
+/// How often the fewest servers are made, on the way there and on the way back: a run of them is over so soon that one alone says little.
+const FEWEST: usize = 3;
 
 /// What the commands cost at one size, in seconds of dynvm's CPU time.
 struct Costs {
@@ -28,10 +30,13 @@ struct Costs {
 
 /// Measures all sizes.
 pub(crate) fn rows(place: &Place) -> Result<Vec<Row>> {
-    let costs = SIZES.map(|servers| Ok((f64::from(servers), costs(place, servers)?)));
-    let costs = costs.into_iter().collect::<Result<Vec<(f64, Costs)>>>()?;
+    let runs = there_and_back().map(|servers| Ok((servers, costs(place, servers)?)));
+    let runs = runs.collect::<Result<Vec<(u32, Costs)>>>()?;
     let row = |name: &str, scale: f64, of: fn(&Costs) -> f64| {
-        let points: Vec<(f64, f64)> = costs.iter().map(|(servers, costs)| (*servers, of(costs))).collect();
+        let points: Vec<(f64, f64)> = SIZES
+            .into_iter()
+            .map(|servers| (f64::from(servers), middle(&runs, servers, of)))
+            .collect();
         let growth = points
             .first()
             .zip(points.last())
@@ -52,6 +57,18 @@ pub(crate) fn rows(place: &Place) -> Result<Vec<Row>> {
         row("reaper's first look", SWEEP_SCALE, |costs| costs.sweep)
             .note("`dynvm-reaper run --once` up to the first claim, as in row 11, in one pool in which there is nothing but servers, 60 of them expired."),
     ])
+}
+
+/// The sizes in the order in which they are measured: the same work takes a machine more or less time as the minutes pass, and so that counts for all
+/// alike.
+fn there_and_back() -> impl Iterator<Item = u32> {
+    let there = SIZES.into_iter().chain(SIZES.into_iter().rev().skip(1));
+    there.flat_map(|servers| std::iter::repeat_n(servers, if servers == SIZES[0] { FEWEST } else { 1 }))
+}
+
+fn middle(runs: &[(u32, Costs)], servers: u32, of: fn(&Costs) -> f64) -> f64 {
+    let of_size = runs.iter().filter(|(size, _)| *size == servers);
+    median(of_size.map(|(_, costs)| of(costs)).collect::<Vec<f64>>())
 }
 
 fn costs(place: &Place, servers: u32) -> Result<Costs> {
