@@ -29,6 +29,9 @@ const GATHER: Duration = Duration::from_millis(20);
 /// How long after that each further one does. Where there are two there may be a thousand, which Terraform sends one by one, with work of its own
 /// between them; on a busy machine that takes a while, and to begin without them costs the pool as much again.
 const GATHER_MORE: Duration = Duration::from_millis(100);
+/// How long a read waits for company where there are many that the inventory does not answer at once: those of a thousand deletions, of which one begins
+/// when another is done. It is little beside the seconds that each takes.
+const COMPANY: Duration = Duration::from_millis(100);
 /// How many VMs one query names.
 const CHUNK: usize = 1000;
 
@@ -81,6 +84,13 @@ struct State {
     is_running: bool,
     batches: usize,
     asked: BTreeSet<Uuid>,
+}
+
+impl State {
+    /// Says whether somebody waits, and others were served before.
+    fn is_going_on(&self) -> bool {
+        self.batches > 0 && !self.waiting.is_empty()
+    }
 }
 
 impl Loaded {
@@ -148,6 +158,9 @@ async fn drive(member: Arc<Member>) {
         gather(&member).await;
     }
     loop {
+        if member.loader.state().is_going_on() && member.reads().are_many() {
+            tokio::time::sleep(COMPANY).await;
+        }
         let (batch, is_one_of_many) = {
             let mut state = member.loader.state();
             if state.waiting.is_empty() {

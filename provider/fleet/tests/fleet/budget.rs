@@ -1,10 +1,14 @@
 //! How many requests things take, login and logout left out.
 
+use std::time::Duration;
+
 use futures::StreamExt as _;
 use sim::world::Span;
 use sim::{RequestRecord, World};
 
 use crate::lab::{Lab, spec};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// A lab with very many VMs of others.
 async fn crowded() -> Lab {
@@ -93,10 +97,7 @@ async fn one_life_in_a_crowded_pool() {
 
     lab.control.reset_requests();
     let other = lab.second();
-    other
-        .delete(&server.key(), std::time::Duration::from_secs(60), Default::default())
-        .await
-        .unwrap();
+    other.delete(&server.key(), MINUTE, Default::default()).await.unwrap();
     let requests = lab.requests();
     assert!(
         requests.len() <= 10,
@@ -164,12 +165,22 @@ async fn a_refresh_of_two_hundred_servers_ten_at_a_time() {
     assert!(more <= 1, "30 changes took {more}:\n{}", listed(&lab.requests()));
 }
 
+/// How often it was waited for what own writes changed.
+fn looks(lab: &Lab) -> usize {
+    let requests = lab.requests();
+    requests
+        .iter()
+        .filter(|request| request.method == "event.inject")
+        .count()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_long_run_takes_few_tickets() {
+async fn a_long_run_takes_few_tickets_and_looks_seldom_at_what_it_deletes() {
     const SERVERS: usize = 48;
     let lab = Lab::small_with(|world: &mut World| {
         // As in a pool: what stands in line at an SR waits for clones, not for tickets.
         world.latencies.vdi_clone_ms = Span::fixed(4000);
+        world.latencies.vdi_destroy_ms = Span::fixed(4000);
         world.latencies.request_ms = Span::fixed(5);
         world.pools["lab1"].hosts["xen11"].cpus = 2 * 1024;
         world.pools["lab1"].hosts["xen11"].memory_gib = 1024;
@@ -181,10 +192,14 @@ async fn a_long_run_takes_few_tickets() {
     let creates = (0..SERVERS).map(|_| lab.create(wanted.clone()));
     let made: Vec<_> = futures::stream::iter(creates).buffer_unordered(16).collect().await;
     assert!(made.iter().all(Result::is_ok), "{made:?}");
-    let requests = lab.requests();
-    let looks = requests
-        .iter()
-        .filter(|request| request.method == "event.inject")
-        .count();
-    assert!(looks <= SERVERS / 3, "{looks} tickets for {SERVERS} servers");
+    let tickets = looks(&lab);
+    assert!(tickets <= SERVERS / 3, "{tickets} tickets for {SERVERS} servers");
+
+    lab.control.reset_requests();
+    let keys: Vec<_> = made.into_iter().map(|made| made.unwrap().key()).collect();
+    let deletions = keys.iter().map(|key| lab.fleet.delete(key, MINUTE, Default::default()));
+    let gone: Vec<_> = futures::stream::iter(deletions).buffer_unordered(16).collect().await;
+    assert!(gone.iter().all(Result::is_ok), "{gone:?}");
+    let looks = looks(&lab);
+    assert!(looks <= SERVERS / 3, "{looks} looks at {SERVERS} servers");
 }
