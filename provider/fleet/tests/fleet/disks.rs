@@ -190,6 +190,31 @@ async fn a_control_domain_that_has_a_disk_for_a_moment_is_no_other_vm() {
     assert_eq!(lab.world(), before);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_is_let_go_of_before_it_is_judged_is_nobody_elses() {
+    let lab = Lab::small().await;
+    let before = lab.world();
+    let server = lab.create(spec("web")).await.unwrap();
+    let vm = lab.vm(&server).await;
+    let (_, vdi) = drives(&lab, &vm).await.remove(0);
+    let domains = lab
+        .call("VM.get_all_where", json!(["field \"is_control_domain\"=\"true\""]))
+        .await;
+    let passing = attach(&lab, &domains[0], &vdi, "7").await;
+    // The server has been read by then, with the drive.
+    lab.control.fault(FaultRule::once("VM.hard_shutdown", A_WHILE));
+    lab.control.reset_requests();
+    let let_go = async {
+        while !lab.control.request_counts().contains_key("VM.hard_shutdown") {
+            tokio::task::yield_now().await;
+        }
+        lab.call("VBD.destroy", json!([passing])).await;
+    };
+    let (report, ()) = tokio::join!(lab.delete(&server), let_go);
+    assert!(report.as_ref().unwrap().kept_disks.is_empty(), "{report:?}");
+    assert_eq!(lab.world(), before);
+}
+
 /// A clone whose creator could neither mark nor remove it.
 async fn half_born(lab: &Lab, template: &str) -> (Server, Value) {
     lab.control.fault(FaultRule::once("VM.set_other_config", refused()));

@@ -48,7 +48,8 @@ impl Obstacle {
             | Operation::Suspend
             | Operation::Move
             | Operation::Renew
-            | Operation::Reap => &[],
+            | Operation::Reap
+            | Operation::Release => &[],
         };
         let of_all = [Obstacle::Unreachable, Obstacle::Cut, Obstacle::Throttled];
         own.iter().copied().chain(of_all).collect()

@@ -41,6 +41,8 @@ pub(crate) enum Operation {
     /// By the reaper: a server whose lease is over, and a clone that never got one.
     Reap,
     Reserve,
+    /// Of a reservation.
+    Release,
 }
 
 /// What the state file holds.
@@ -68,7 +70,7 @@ pub(crate) struct Failure {
 }
 
 impl Operation {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Operation::Create,
         Operation::Copy,
         Operation::Read,
@@ -79,6 +81,7 @@ impl Operation {
         Operation::Delete,
         Operation::Reap,
         Operation::Reserve,
+        Operation::Release,
     ];
 
     /// When it begins.
@@ -93,7 +96,8 @@ impl Operation {
             | Operation::Move
             | Operation::Renew
             | Operation::Delete
-            | Operation::Reserve => Clock::Behind,
+            | Operation::Reserve
+            | Operation::Release => Clock::Behind,
         }
     }
 
@@ -109,6 +113,7 @@ impl Operation {
             | Operation::Move
             | Operation::Renew
             | Operation::Delete => self.create(by, &mut state).await.unwrap(),
+            Operation::Release => reserve(by, &mut state).await.unwrap(),
             Operation::Reap => {
                 self.create(by, &mut state).await.unwrap();
                 // No state file is left.
@@ -130,6 +135,7 @@ impl Operation {
             Operation::Delete => delete(by, state).await,
             Operation::Reap => reap(by).await,
             Operation::Reserve => reserve(by, state).await,
+            Operation::Release => release(by, state).await,
         }
     }
 
@@ -147,6 +153,7 @@ impl Operation {
             Operation::Reap => reap(by).await,
             Operation::Reserve if state.reservation.is_none() => reserve(by, state).await,
             Operation::Reserve => Ok(()),
+            Operation::Release => release(by, state).await,
         }
     }
 
@@ -226,7 +233,8 @@ impl Operation {
             | Operation::Renew
             | Operation::Delete
             | Operation::Reap
-            | Operation::Reserve => {}
+            | Operation::Reserve
+            | Operation::Release => {}
         }
         wanted
     }
@@ -316,14 +324,7 @@ impl State {
     /// Ends everything that it holds.
     pub(crate) async fn destroy(&mut self, by: &Process<'_>) -> Result<(), Failure> {
         delete(by, self).await?;
-        if let Some(key) = &self.reservation {
-            let fleet = by.fleet();
-            let released = fleet.release(key).await;
-            by.leaves(&fleet).await;
-            released.map_err(|error| told(&error))?;
-            self.reservation = None;
-        }
-        Ok(())
+        release(by, self).await
     }
 }
 
@@ -386,6 +387,22 @@ async fn reserve(by: &Process<'_>, state: &mut State) -> Result<(), Failure> {
     let reserved = fleet.reserve(spec, by.cancel.clone()).await;
     by.leaves(&fleet).await;
     state.reservation = Some(reserved.map_err(|error| told(&error))?.key);
+    Ok(())
+}
+
+async fn release(by: &Process<'_>, state: &mut State) -> Result<(), Failure> {
+    let Some(key) = &state.reservation else {
+        return Ok(());
+    };
+    let fleet = by.fleet();
+    let released = tokio::select! {
+        // As whoever calls for Terraform gives it up.
+        () = by.cancel.cancelled() => Err(Error::Cancelled { left: None }),
+        released = fleet.release(key) => released,
+    };
+    by.leaves(&fleet).await;
+    released.map_err(|error| told(&error))?;
+    state.reservation = None;
     Ok(())
 }
 

@@ -26,6 +26,9 @@ const UNEVEN: f64 = 1.05;
 /// Domains that a host builds at once.
 const BUILDERS: f64 = 4.0;
 
+/// How a host refuses a start.
+const NO_MEMORY: &str = "HOST_NOT_ENOUGH_FREE_MEMORY";
+
 /// How the creates are bounded.
 const CREATE: &str = "The whole `terraform apply -parallelism=100`: four pools, each with two hosts and two SRs, and on each SR the template of an \
     `os` of its own; every second server is of each `os`, and the module does not say in which pool. The bound: terraform itself before the first create \
@@ -58,9 +61,18 @@ struct Look {
 
 struct Round {
     create: Change,
+    placed: Placed,
     refresh: Look,
     plan: Look,
     destroy: Change,
+}
+
+/// Where the servers are, and what it took to start them there.
+struct Placed {
+    most: u32,
+    least: u32,
+    /// Starts that a host refused as it had no memory left.
+    refused: u32,
 }
 
 /// What one server takes that is alone, beside the work of its SR.
@@ -86,10 +98,11 @@ fn round(place: &Place) -> Result<Round> {
     let latencies = Latencies::default();
 
     let begun = lab.control().now();
-    let create = watched(place, &lab, "create", &workspace, &AT_ONCE.apply())?.0;
+    let (create, traffic) = watched(place, &lab, "create", &workspace, &AT_ONCE.apply())?;
     let clones = SrWork::since(&lab, begun, "vdi_clone", SERVERS)?;
     list(place, &clones);
-    let hosts = building(&lab, &latencies);
+    let placed = Placed::of(&lab, &traffic)?;
+    let hosts = placed.building(&latencies);
     let create = Change {
         wall: create.wall(),
         bound: itself.create.around(clones.busiest().max(hosts) + alone.create),
@@ -114,6 +127,7 @@ fn round(place: &Place) -> Result<Round> {
     };
     Ok(Round {
         create,
+        placed,
         refresh,
         plan,
         destroy,
@@ -174,15 +188,29 @@ fn alone(place: &Place, lab: &Lab) -> Result<Alone> {
     })
 }
 
-/// How long the host that runs most servers was building them, a few at a time.
-fn building(lab: &Lab, latencies: &Latencies) -> f64 {
-    let mut by_host: BTreeMap<(String, String), u32> = BTreeMap::new();
-    for vm in lab.vms() {
-        let host = vm.text("resident_on");
-        *by_host.entry((vm.pool, host)).or_default() += 1;
+impl Placed {
+    fn of(lab: &Lab, creation: &Traffic) -> Result<Self> {
+        let hosts = lab.control().pools().into_iter().flat_map(|pool| {
+            let hosts = lab.records(&pool.name, "host").into_keys();
+            hosts.map(move |host| ((pool.name.clone(), host), 0))
+        });
+        let mut servers: BTreeMap<(String, String), u32> = hosts.collect();
+        for vm in lab.vms() {
+            let host = vm.text("resident_on");
+            *servers.entry((vm.pool, host)).or_default() += 1;
+        }
+        let refused = creation.only(|request| request.outcome == NO_MEMORY).count();
+        Ok(Self {
+            most: servers.values().max().copied().context("a lab without a host")?,
+            least: servers.values().min().copied().unwrap_or_default(),
+            refused: u32::try_from(refused)?,
+        })
     }
-    let most = by_host.into_values().max().unwrap_or_default();
-    f64::from(most) * mean_seconds(latencies.vm_start_ms) / SCALE / BUILDERS
+
+    /// How long the host that runs most servers was building them, a few at a time.
+    fn building(&self, latencies: &Latencies) -> f64 {
+        f64::from(self.most) * mean_seconds(latencies.vm_start_ms) / SCALE / BUILDERS
+    }
 }
 
 fn all_srs() -> u32 {
@@ -197,8 +225,23 @@ fn changes(rounds: &[Round]) -> Vec<Row> {
     )
     .bar(Bar::AtMost(UNEVEN))
     .note("Which pool takes a server is dynvm's to say, and the bound is that of the busiest SR: this is what a bad choice adds to it.");
+    let count = |of: fn(&Placed) -> u32| {
+        let placed = rounds.iter().map(|round| f64::from(of(&round.placed)));
+        Measure::of(Unit::Count, placed)
+    };
+    let spread = count(|placed| placed.most - placed.least);
+    let refused = count(|placed| placed.refused);
     let mut rows = change(16, "create", CREATE, rounds, |round| &round.create);
     rows.push(uneven);
+    rows.push(
+        Row::new(
+            16,
+            "servers on the fullest of the 8 hosts over those on the emptiest",
+            spread,
+        )
+        .bar(Bar::AtMost(1.0)),
+    );
+    rows.push(Row::new(16, "starts that a host refused for want of memory", refused).bar(Bar::AtMost(0.0)));
     rows.extend(change(17, "destroy", DESTROY, rounds, |round| &round.destroy));
     rows
 }

@@ -1,14 +1,14 @@
 //! A sample of the fault matrix under the real terraform. The whole of it runs in process, in `provider/reaper/tests/matrix`, and tells what
 //! can befall which request.
 //!
-//! Each operation meets some faults, spread over its requests; the kinds of fault take turns over all operations, and the codes of refusals
-//! from one to the next.
+//! Each operation meets some faults, spread over its requests, every second one over those that write; the kinds of fault take turns over all
+//! operations, and the codes of refusals from one to the next.
 
 use std::collections::BTreeSet;
 
 use super::operation::Operation;
 use super::scene::Scene;
-use super::{undisturbed, work_off};
+use super::{only_reads, undisturbed, work_off};
 use crate::fault::Fault;
 use crate::trace::{self, Request};
 
@@ -56,8 +56,11 @@ fn sample(operation: Operation, requests: &[Request]) -> Vec<Case> {
         .position(|other| *other == operation)
         .expect("one of them")
         * EACH;
+    let writes: Vec<Request> = requests.iter().filter(|request| !only_reads(&request.method)).cloned().collect();
     let cases = (0..EACH).filter_map(|at| {
-        let (earlier, later) = requests.split_at(at * requests.len() / EACH);
+        let is_of_writes = at % 2 == 1 && !writes.is_empty();
+        let among = if is_of_writes { &writes } else { requests };
+        let (earlier, later) = among.split_at(at * among.len() / EACH);
         let mut near = later.iter().chain(earlier);
         near.find_map(|request| {
             let fault = turn(before + at, request)?;

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::operation::Operation;
 use super::scene::{Ended, Scene};
-use super::{LIMIT, undisturbed, work_off};
+use super::{LIMIT, only_reads, undisturbed, work_off};
 use crate::trace::Request;
 
 const PROVIDER: &str = "terraform-provider-dynvm";
@@ -91,11 +91,6 @@ impl Matrix {
         });
         deaths.collect()
     }
-}
-
-/// Says whether a method changes nothing that lasts.
-fn only_reads(method: &str) -> bool {
-    method.contains(".get_") || method.starts_with("session.") || method.starts_with("event.")
 }
 
 /// How a case went that went well.
