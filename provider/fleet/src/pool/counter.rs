@@ -36,7 +36,7 @@ use crate::ticket::{Board, Kind as TicketKind, Refusal, Ticket};
 
 /// How many have tickets where one more waits for company: more than Terraform makes at once unless it is told to.
 const CROWD: usize = 16;
-/// How long it does: little beside the seconds that a clone and a start take.
+/// How long it does: little beside the seconds that a clone, a start and a boot take.
 const COMPANY: Duration = Duration::from_millis(250);
 
 /// Where servers ask for tickets.

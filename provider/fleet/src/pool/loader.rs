@@ -31,7 +31,7 @@ const GATHER: Duration = Duration::from_millis(20);
 const GATHER_MORE: Duration = Duration::from_millis(100);
 /// How long a read waits for company where there are many that the inventory does not answer at once: those of a thousand deletions, of which one begins
 /// when another is done. It is little beside the seconds that each takes.
-const COMPANY: Duration = Duration::from_millis(100);
+const COMPANY: Duration = Duration::from_millis(250);
 /// How many VMs one query names.
 const CHUNK: usize = 1000;
 

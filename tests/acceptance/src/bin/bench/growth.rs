@@ -15,10 +15,11 @@ const AT_ONCE: Parallelism = Parallelism(100);
 const SCALE: f64 = 20.0;
 /// The reaper's.
 const SWEEP_SCALE: f64 = 1.0;
+const ROUNDS: usize = 3;
 /// Of what changes nothing.
 const LOOKS: usize = 3;
 /// How often the fewest servers are made, on the way there and on the way back: a run of them is over so soon that one alone says little.
-const FEWEST: usize = 3;
+const FEWEST: usize = 2;
 
 /// What the commands cost at one size, in seconds of dynvm's CPU time.
 struct Costs {
@@ -28,29 +29,48 @@ struct Costs {
     sweep: f64,
 }
 
+/// What the commands cost, by size.
+struct Round(Vec<(u32, Costs)>);
+
+impl Round {
+    fn of(place: &Place) -> Result<Self> {
+        let runs = there_and_back().map(|servers| Ok((servers, costs(place, servers)?)));
+        runs.collect::<Result<_>>().map(Self)
+    }
+
+    fn cost(&self, servers: u32, of: fn(&Costs) -> f64) -> f64 {
+        let of_size = self.0.iter().filter(|(size, _)| *size == servers);
+        median(of_size.map(|(_, costs)| of(costs)).collect::<Vec<f64>>())
+    }
+
+    /// What one server costs of the most over what one costs of the fewest.
+    fn growth(&self, of: fn(&Costs) -> f64) -> f64 {
+        let [fewest, .., most] = SIZES;
+        let each = |servers| self.cost(servers, of) / f64::from(servers);
+        each(most) / each(fewest)
+    }
+}
+
 /// Measures all sizes.
 pub(crate) fn rows(place: &Place) -> Result<Vec<Row>> {
-    let runs = there_and_back().map(|servers| Ok((servers, costs(place, servers)?)));
-    let runs = runs.collect::<Result<Vec<(u32, Costs)>>>()?;
+    let rounds = (0..ROUNDS).map(|_| Round::of(place)).collect::<Result<Vec<Round>>>()?;
     let row = |name: &str, scale: f64, of: fn(&Costs) -> f64| {
-        let points: Vec<(f64, f64)> = SIZES
-            .into_iter()
-            .map(|servers| (f64::from(servers), middle(&runs, servers, of)))
-            .collect();
-        let growth = points
-            .first()
-            .zip(points.last())
-            .map(|((few, first), (many, last))| last / many * few / first);
+        let cost = |servers| median(rounds.iter().map(|round| round.cost(servers, of)).collect::<Vec<f64>>());
         let what = format!("{name}: CPU time per server of 3,000 over that of 100");
-        Row::new(20, &what, Measure::of(Unit::Ratio, growth))
-            .bar(Bar::AtMost(1.0))
-            .scale(scale)
-            .curve(name, points)
+        Row::new(
+            20,
+            &what,
+            Measure::of(Unit::Ratio, rounds.iter().map(|round| round.growth(of))),
+        )
+        .bar(Bar::AtMost(1.0))
+        .scale(scale)
+        .curve(name, SIZES.map(|servers| (f64::from(servers), cost(servers))).to_vec())
     };
     Ok(vec![
         row("create", SCALE, |costs| costs.create).note(
             "Of all processes of the provider in one `terraform apply`, `plan -refresh-only` or `destroy` with `-parallelism=100`, over the pools \
-             of row 16; more than 1 is worse than linear.",
+             of row 16; more than 1 is worse than linear. In each round all sizes are measured there and back, so that a machine that slows down counts for \
+             all alike.",
         ),
         row("refresh", SCALE, |costs| costs.refresh),
         row("destroy", SCALE, |costs| costs.destroy),
@@ -64,11 +84,6 @@ pub(crate) fn rows(place: &Place) -> Result<Vec<Row>> {
 fn there_and_back() -> impl Iterator<Item = u32> {
     let there = SIZES.into_iter().chain(SIZES.into_iter().rev().skip(1));
     there.flat_map(|servers| std::iter::repeat_n(servers, if servers == SIZES[0] { FEWEST } else { 1 }))
-}
-
-fn middle(runs: &[(u32, Costs)], servers: u32, of: fn(&Costs) -> f64) -> f64 {
-    let of_size = runs.iter().filter(|(size, _)| *size == servers);
-    median(of_size.map(|(_, costs)| of(costs)).collect::<Vec<f64>>())
 }
 
 fn costs(place: &Place, servers: u32) -> Result<Costs> {

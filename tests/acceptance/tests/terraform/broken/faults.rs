@@ -56,7 +56,11 @@ fn sample(operation: Operation, requests: &[Request]) -> Vec<Case> {
         .position(|other| *other == operation)
         .expect("one of them")
         * EACH;
-    let writes: Vec<Request> = requests.iter().filter(|request| !only_reads(&request.method)).cloned().collect();
+    let writes: Vec<Request> = requests
+        .iter()
+        .filter(|request| !only_reads(&request.method))
+        .cloned()
+        .collect();
     let cases = (0..EACH).filter_map(|at| {
         let is_of_writes = at % 2 == 1 && !writes.is_empty();
         let among = if is_of_writes { &writes } else { requests };
