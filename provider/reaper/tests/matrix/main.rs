@@ -29,6 +29,7 @@ mod walk;
 
 use fault::Fault;
 use obstacle::Obstacle;
+use operation::Operation;
 use table::{LeftOut, Table};
 use trace::Request;
 use trouble::{Case, Silence, Strike, Trouble};
@@ -109,7 +110,9 @@ fn whoever_gives_up_is_answered_within_a_second() {
 
 #[test]
 fn two_faults_at_once() {
-    let traces = run::traces();
+    let mut traces = run::traces();
+    // It is over so soon that a second fault seldom finds it.
+    traces.retain(|(operation, _)| *operation != Operation::Release);
     let cases = pair::draw(&traces, SEED, PAIRS);
     let results = run::all(&cases);
     let table = Table {

@@ -12,6 +12,8 @@ use crate::trouble::{Case, Strike, Trouble};
 
 /// How many requests are the next ones: by them it is looked what became of a call whose answer was lost.
 const NEAR: usize = 4;
+/// How often an upload is tried, each time with a task of its own.
+const UPLOADS: usize = 3;
 
 /// A second fault.
 pub(crate) struct Second {
@@ -129,7 +131,8 @@ impl Second {
     }
 
     pub(crate) fn strays(&self) -> usize {
-        self.strike.fault.strays(&self.strike.request)
+        let each = self.strike.fault.strays(&self.strike.request);
+        if self.strike.lasts { each * UPLOADS } else { each }
     }
 }
 
