@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::class::task;
+use crate::class::vm::attach_devices;
 use crate::clock::Pace;
 use crate::db::{Cls, Ref};
 use crate::failure::{Failure, Outcome};
@@ -86,7 +87,25 @@ fn forget_volatile(state: &mut State) {
             .db
             .set_if(Cls::Vm, &vm, "scheduled_to_be_resident_on", Value::from(Ref::null()));
     }
+    // A start that was cut short has plugged devices of a domain that never came to be.
+    for vm in half_started(state) {
+        attach_devices(state, &vm, false);
+    }
     state.waiters.broadcast();
+}
+
+/// Halted VMs with devices that are plugged.
+fn half_started(state: &State) -> Vec<Ref> {
+    let is_plugged = |cls, device: &Ref| {
+        let attached = state.db.get(cls, device, "currently_attached");
+        attached.is_ok_and(Value::as_bool)
+    };
+    let halted = state.db.all(Cls::Vm).filter(|(_, r)| r.str("power_state") == "Halted");
+    let plugged = halted.filter(|(_, r)| {
+        let vbds = r.refs("VBDs").into_iter().any(|vbd| is_plugged(Cls::Vbd, &vbd));
+        vbds || r.refs("VIFs").into_iter().any(|vif| is_plugged(Cls::Vif, &vif))
+    });
+    plugged.map(|(vm, _)| vm.clone()).collect()
 }
 
 /// What xapi does every 30 seconds: old sessions and tasks go.
