@@ -1,9 +1,8 @@
 //! `dynvm_server`: a throw-away VM.
 //!
 //! The table says what each attribute is; `plan` adds what needs the provider's settings; `create`, `read`, `update`, `delete` translate between
-//! Terraform's values and [`fleet`]'s words and decide nothing else; `place` and `admission` say in the plan what has no place or finds no room; `lost` replaces what an
-//! interrupted destroy has left; `list` finds
-//! what `import` can take; `rows` are what the history is told of them.
+//! Terraform's values and [`fleet`]'s words and decide nothing else; `place` and `admission` say in the plan what has no place or finds no room; `lost`
+//! replaces what an interrupted destroy has left; `list` finds what `import` can take; `rows` are what the history is told of them.
 
 mod admission;
 mod create;
