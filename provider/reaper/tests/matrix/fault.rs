@@ -86,12 +86,6 @@ impl Fault {
         }
     }
 
-    /// How many tasks stay that nobody can name. Whoever makes a task for a transfer, and does not hear which, can only leave it to the
-    /// pool: xapi throws away a task that has been pending for a day.
-    pub(crate) fn strays(self, request: &Request) -> usize {
-        usize::from(self == Fault::CutAfter && request.method == "task.create")
-    }
-
     /// What makes it befall that request.
     pub(crate) fn rule(self, request: &Request) -> FaultRule {
         let kind = match self {

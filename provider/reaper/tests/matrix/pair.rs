@@ -12,8 +12,6 @@ use crate::trouble::{Case, Strike, Trouble};
 
 /// How many requests are the next ones: by them it is looked what became of a call whose answer was lost.
 const NEAR: usize = 4;
-/// How often an upload is tried, each time with a task of its own.
-const UPLOADS: usize = 3;
 
 /// A second fault.
 pub(crate) struct Second {
@@ -130,9 +128,11 @@ impl Second {
         }
     }
 
-    pub(crate) fn strays(&self) -> usize {
-        let each = self.strike.fault.strays(&self.strike.request);
-        if self.strike.lasts { each * UPLOADS } else { each }
+    /// How many tasks stay that nobody can name, after this fault. Whoever makes a task for a transfer, and hears neither of it nor what came of the look
+    /// for it, can only leave it to the pool: xapi throws away a task that has been pending for a day.
+    pub(crate) fn strays(&self, first: &Strike) -> usize {
+        let is_made = first.fault == Fault::CutAfter && first.request.method == "task.create";
+        usize::from(is_made && self.strike.request.method == "task.get_by_name_label")
     }
 }
 

@@ -122,9 +122,10 @@ impl Scene {
         let before = Tables::new(&self.lab.control.world());
         let mut went = Went::default();
         match trouble {
-            Trouble::Once(strike) | Trouble::Twice(strike, _) => {
-                self.lab.control.fault(strike.rule());
-                went.strays = strike.fault.strays(&strike.request);
+            Trouble::Once(strike) => self.lab.control.fault(strike.rule()),
+            Trouble::Twice(first, _) => {
+                self.lab.control.fault(first.rule());
+                went.strays = second.map_or(0, |second| second.strays(first));
             }
             Trouble::GivenUp(request, silence) => {
                 went.strays = silence.strays(request);
@@ -137,7 +138,6 @@ impl Scene {
         }
         if let Some(second) = second {
             self.lab.control.fault(second.rule());
-            went.strays += second.strays();
         }
         let acted = timeout(ENDLESS, self.act(trouble, &mut state)).await;
         let acted = acted.map_err(|_| format!("no end within {ENDLESS:?}: {}", self.lab.last_requests()))?;

@@ -1,17 +1,21 @@
 //! Calls on disks, their attachments and storage repositories.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::Objects;
-use crate::error::Error;
-use crate::record::{Sr, TextMap, Vbd, VbdMode, VbdType, Vdi, VdiType, Vm};
+use crate::error::{Error, Outcome};
+use crate::record::{Sr, Task, TextMap, Vbd, VbdMode, VbdType, Vdi, VdiType, Vm};
 use crate::reference::Ref;
 use crate::task::Running;
 use crate::transport::{Repeat, Upload};
 use crate::wire::Value;
+
+/// Numbers the transfers of this process.
+static TRANSFERS: AtomicU64 = AtomicU64::new(0);
 
 /// What a new disk is to be.
 #[derive(Clone, Debug)]
@@ -115,12 +119,7 @@ impl Objects<'_, Vdi> {
     pub async fn import_raw(self, vdi: &Ref<Vdi>, image: Bytes, limit: Duration) -> Result<(), Error> {
         let method = "VDI.import_raw";
         let deadline = Instant::now() + limit;
-        let label = vec![Value::text("VDI import"), Value::text("")];
-        let quick = self.pool.quick().min(limit);
-        let task = self
-            .pool
-            .value("task.create", Some(vdi.as_str()), label, quick, Repeat::Once)
-            .await?;
+        let task = self.transfer(vdi, self.pool.quick().min(limit)).await?;
         let running = Running::new(self.pool, method, vdi.as_str(), task)?;
         let upload = Upload {
             method,
@@ -135,6 +134,25 @@ impl Objects<'_, Vdi> {
         };
         self.pool.caller().upload(&upload).await?;
         running.result(self.pool, method, vdi.as_str(), deadline).await
+    }
+
+    /// Makes the task of one transfer. No other has its name: if the answer is lost it is looked for by that, as one that nobody knows stays
+    /// pending for a day.
+    async fn transfer(self, vdi: &Ref<Vdi>, limit: Duration) -> Result<Ref<Task>, Error> {
+        let number = TRANSFERS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("VDI import {} {number}", vdi.as_str());
+        let params = vec![Value::text(name.as_str()), Value::text("")];
+        let made = self
+            .pool
+            .value("task.create", Some(vdi.as_str()), params, limit, Repeat::Once)
+            .await;
+        match made {
+            Err(lost) if lost.outcome() == Outcome::MaybeSent => {
+                let found = self.pool.task().by_name_label(&name).await;
+                found.ok().and_then(|tasks| tasks.into_iter().next()).ok_or(lost)
+            }
+            made => made,
+        }
     }
 
     /// Deletes the record of a disk whose data is gone.

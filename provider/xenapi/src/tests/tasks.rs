@@ -211,6 +211,33 @@ async fn an_image_goes_to_the_host_that_takes_it_with_the_session_as_a_cookie(wi
     server.wait_for("task.destroy", 1).await;
 }
 
+async fn the_task_of_a_transfer_whose_answer_was_lost_is_found_by_its_name(wire: Wire) {
+    let server = Server::xapi(wire, move |seen| match seen.method.as_str() {
+        "task.create" => Reply::Cut,
+        "task.get_by_name_label" => ok([TASK]),
+        "task.get_record" => ok(task("success", "")),
+        "event.from" => events("1,1", vec![]),
+        _ => ok(""),
+    })
+    .await;
+    let vdi = Ref::new("OpaqueRef:vdi");
+    let image = bytes::Bytes::new();
+    let written = server
+        .pool()
+        .vdi()
+        .import_raw(&vdi, image, Duration::from_secs(20))
+        .await;
+    written.unwrap();
+    let named = |method: &str| {
+        let seen = server.seen().into_iter().find(|seen| seen.method == method).unwrap();
+        seen.strings()[1].clone()
+    };
+    assert!(named("task.create").starts_with("VDI import OpaqueRef:vdi "));
+    assert_eq!(named("task.get_by_name_label"), named("task.create"));
+    assert_eq!(server.count("task.create"), 1);
+    server.wait_for("task.destroy", 1).await;
+}
+
 async fn an_image_goes_to_no_host_that_the_pool_does_not_name(wire: Wire) {
     let stranger = Server::start(wire, |_| Reply::Body(String::new())).await;
     let location = format!("http://{}/import_raw_vdi?vdi=x", stranger.address);
@@ -264,6 +291,7 @@ over_both_wires!(
     a_dropped_wait_cancels_the_task,
     logout_lets_a_dropped_task_be_cancelled_first,
     an_image_goes_to_the_host_that_takes_it_with_the_session_as_a_cookie,
+    the_task_of_a_transfer_whose_answer_was_lost_is_found_by_its_name,
     an_image_goes_to_no_host_that_the_pool_does_not_name,
     an_image_that_was_not_written_is_an_error,
 );

@@ -84,11 +84,7 @@ fn suffer(scene: &Scene, case: &Case) -> Went {
         has_failed: ended.outcome.code != Some(0),
     };
     let strays = scene.pending_tasks();
-    assert!(
-        strays <= case.fault.strays(&case.request),
-        "{strays} tasks are left\n{}",
-        ended.outcome
-    );
+    assert_eq!(strays, 0, "tasks are left\n{}", ended.outcome);
     let left = scene.left();
     match (scene.operation, went.has_failed) {
         (Operation::Delete, false) => assert!(left.is_empty(), "{left:?}\n{}", ended.outcome),
