@@ -214,6 +214,29 @@ async fn a_restart_forgets_sessions_and_tasks_and_cuts_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_in_the_midst_of_a_start_leaves_nothing_plugged() {
+    // The devices are plugged for a part of the start only, which has to last a while.
+    let lab = Lab::start(ClockMode::Scaled(20.0)).await;
+    let vm = lab.clone_of("linux", "web").await;
+    let drive = lab.record("VM", &vm).await["VBDs"][0].clone();
+    let is_plugged = async || lab.call("VBD.get_currently_attached", vec![drive.clone()]).await == json!(true);
+    let mut wire = Wire::open(&lab.simulator.pools()[0].url).await;
+    let session = wire.login("root", "dynvm-sim").await;
+    let plugged = async {
+        while !is_plugged().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        ended = wire.json("VM.start", json!([session, vm, false, false])) => panic!("never seen half-way: {ended:?}"),
+        () = plugged => lab.control.restart_toolstack("one").unwrap(),
+    }
+    assert_eq!(lab.text("VM.get_power_state", vec![json!(vm)]).await, "Halted");
+    assert!(!is_plugged().await);
+    lab.destroy(&vm).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_poll_whose_caller_hangs_up_ends_as_cut() {
     let (lab, url) = lab().await;
     let mut wire = Wire::open(&url).await;
